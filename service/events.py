@@ -1,0 +1,60 @@
+"""What happens in a search, told to whoever watches: the terminal, MLflow, later the job's event log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from fusegpt.experiment import Experiment
+
+TrialState = Literal["running", "finished", "stopped", "failed"]
+
+
+@dataclass
+class Trial:
+    """One trial as far as it has come. `stopped` is early stopping, not an error."""
+
+    id: str
+    number: int
+    drawn: Mapping[str, Any]
+    folder: Path
+    state: TrialState = "running"
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: float | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: an experiment, under a name by which it can be resumed. A plain training is a search of one trial."""
+
+    name: str
+    experiment: Experiment
+    folder: Path
+    metric: str
+    mode: Literal["min", "max"]
+
+
+class Observer(Protocol):
+    """Watches a search. Called from one thread, in order; must not raise."""
+
+    def search_started(self, search: Search) -> None: ...
+
+    def trial_started(self, trial: Trial) -> None: ...
+
+    def trial_reported(self, trial: Trial) -> None: ...
+
+    def trial_ended(self, trial: Trial) -> None: ...
+
+    def search_ended(self, search: Search, trials: list[Trial]) -> None: ...
+
+
+def best_of(search: Search, trials: list[Trial]) -> Trial | None:
+    """The trial with the best value of the search's metric at its best epoch; None where none reported it."""
+    judged = [trial for trial in trials if trial.best is not None]
+    pick = min if search.mode == "min" else max
+    return pick(judged, key=lambda trial: trial.best, default=None)  # type: ignore[type-var, return-value]
