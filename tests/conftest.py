@@ -1,0 +1,49 @@
+"""What every test stands on: a clean environment, no telemetry, one thread, and the reference results if they are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read by Ray and MLflow when they are imported, so set before any test module is.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+SHARED = os.environ.get("FUSEGPT_SHARED", "")
+KITTI = os.environ.get("FUSEGPT_DATA", "")
+OURS = ("FUSEGPT_", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS", "RAY_AUTH_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests reaches them, and nothing is written to their home."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FUSEGPT_HOME", str(tmp_path / "fusegpt home"))
+
+
+@pytest.fixture(scope="session")
+def reference_results() -> Path:
+    """The folder with results of the original code. Skips where FUSEGPT_SHARED does not say where it is."""
+    if not SHARED:
+        pytest.skip("FUSEGPT_SHARED is not set: the reference results of the original code are not at hand")
+    return Path(SHARED) / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def kitti_root() -> Path:
+    """Real KITTI drives in the original layout. Skips where FUSEGPT_DATA does not say where they are."""
+    if not KITTI:
+        pytest.skip("FUSEGPT_DATA is not set: no recorded drives are at hand")
+    return Path(KITTI)
+
+
+@pytest.fixture(scope="session")
+def kitti_reference_poses() -> Path:
+    """The folder of drives that holds poses_velo*.txt. Skips where FUSEGPT_SHARED does not say where it is."""
+    if not SHARED:
+        pytest.skip("FUSEGPT_SHARED is not set: the reference poses are not at hand")
+    return Path(SHARED) / "data" / "kitti" / "2011_09_26"
