@@ -1,0 +1,250 @@
+"""The `fusegpt` command: its verbs, options and exit codes. Imports nothing heavy until a verb needs it.
+
+Exit codes: 0 ok, 1 the job failed, 2 bad spec or usage, 3 not found, 4 refused by a gate or a conflict,
+5 cluster unreachable, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="fusegpt",
+    help="Train, tune, track, promote and serve camera + LiDAR fusion transformers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Fetch, check, pack and look at driving data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Job = Annotated[str, typer.Argument(metavar="SPEC|EXPERIMENT", help="A spec file (.yaml, .json) or an experiment's name.")]
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. model.n_head=8. Repeatable.")
+]
+Source = Annotated[
+    str, typer.Option("--data", metavar="SOURCE[:ROOT]", help="Where driving comes from, e.g. world or kitti:/data/kitti.")
+]
+RunName = Annotated[str, typer.Option("--name", help="Name of the run; made from the time when left out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not text for people.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and print what would run; start nothing.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from fusegpt import __version__
+
+        typer.echo(f"fusegpt {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: fusegpt train fusion_waypoints --set training.epochs=3")
+def train(
+    job: Job, set_: Assignments = None, data: Source = "", name: RunName = "", dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Train one model with the experiment's settings, track it and register it."""
+    from service.commands import search
+
+    search.train(job, set_ or [], data, name=name, dry_run=dry_run, json=json)
+
+
+@app.command(epilog="Example: fusegpt tune fusion_waypoints --trials 16 --data kitti:/data/kitti")
+def tune(
+    job: Annotated[str, typer.Argument(metavar="[SPEC|EXPERIMENT]", help="What to tune; not with --resume.")] = "",
+    set_: Assignments = None,
+    data: Source = "",
+    trials: Annotated[int, typer.Option(help="How many trials; the spec's number when left out.")] = 0,
+    algorithm: Annotated[str, typer.Option(help="random, asha or tpe; the spec's when left out.")] = "",
+    name: RunName = "",
+    resume: Annotated[str, typer.Option(metavar="NAME", help="Go on with an interrupted search.")] = "",
+    promote: Annotated[bool, typer.Option(help="Make the best trial champion if it beats the present one.")] = True,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Search the experiment's space, track every trial, register the best, promote it if it is better."""
+    from service.commands import search
+
+    extra = [f"search.trials={trials}"] * bool(trials) + [f"search.algorithm={algorithm}"] * bool(algorithm)
+    search.tune(
+        job, [*(set_ or []), *extra], data, name=name, resume=resume, promote=promote, dry_run=dry_run, json=json
+    )
+
+
+@app.command()
+def ls(
+    experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
+    json: Json = False,
+) -> None:
+    """List the searches, newest first, with their best so far and the champion."""
+    from service.commands import browse
+
+    browse.ls(experiment, json=json)
+
+
+@app.command()
+def best(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A search or an experiment.")], json: Json = False
+) -> None:
+    """Show the best trial of a search (or of all searches of an experiment) and its settings."""
+    from service.commands import browse
+
+    browse.best(name, json=json)
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Option(help="Which registered version; the newest when left out.")] = 0,
+    force: Annotated[bool, typer.Option(help="Promote even where the gate says no; recorded as forced.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a registered version the champion, if it beats the present one on the held-out split."""
+    from service.commands import models
+
+    models.promote(name, version, force=force, json=json)
+
+
+@app.command()
+def rollback(name: Name, json: Json = False) -> None:
+    """Give the alias `champion` back to the version that had it before."""
+    from service.commands import models
+
+    models.rollback(name, json=json)
+
+
+@app.command()
+def serve(
+    name: Name,
+    host: Annotated[str, typer.Option(help="Interface; FUSEGPT_HOST or 127.0.0.1 when left out.")] = "",
+    port: Annotated[int, typer.Option(help="Port; FUSEGPT_PORT or 8700 when left out, 0 takes a free one.")] = -1,
+    json: Json = False,
+) -> None:
+    """Serve the champion over HTTP until interrupted; a new champion is taken over in place."""
+    from service.commands import models
+
+    models.serve(name, host, port, json=json)
+
+
+@app.command(epilog="Example: fusegpt predict --image a.png --sweep a.bin --speed 8.3 --target 19.5,1.2")
+def predict(
+    image: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The front camera: PNG or JPEG.")],
+    sweep: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The LiDAR sweep: .bin (KITTI) or .npy.")],
+    speed: Annotated[float, typer.Option(metavar="M/S", help="The ego's speed.")],
+    target: Annotated[str, typer.Option(metavar="X,Y", help="The target point: metres ahead, metres to the left.")],
+    url: Annotated[str, typer.Option(help="The endpoint; that of FUSEGPT_HOST and FUSEGPT_PORT when left out.")] = "",
+    json: Json = False,
+) -> None:
+    """Ask the endpoint for waypoints and control."""
+    from service.commands import models
+
+    models.predict(image, sweep, speed, target, url, json=json)
+
+
+@app.command()
+def browse(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open MLflow's pages over this machine's runs, on loopback, until interrupted."""
+    from service.commands import browse as command
+
+    command.pages(port)
+
+
+@app.command()
+def experiments(json: Json = False) -> None:
+    """List the experiments and what each asks."""
+    from service.commands import browse as command
+
+    command.experiments_(json=json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check this machine: Python, packages, devices, data, tracking, cluster, disk. Exit code 1 when something fails."""
+    from service.commands import doctor as command
+
+    command.doctor(json=json)
+
+
+@data_app.command("fetch", epilog="Example: fusegpt data fetch kitti --drives 0001,0005 --to data/kitti")
+def data_fetch(
+    source: Annotated[str, typer.Argument(help="kitti")],
+    drives: Annotated[str, typer.Option(help="Drive numbers, comma-separated.")],
+    to: Annotated[Path, typer.Option(help="The folder to fill; what is there is kept.")] = Path("data/kitti"),
+    date: Annotated[str, typer.Option(help="The day of the recording.")] = "2011_09_26",
+    url: Annotated[str, typer.Option(help="Another place of the same layout.")] = "",
+    json: Json = False,
+) -> None:
+    """Bring drives from the data set's own public site: resumable, verified."""
+    from service.commands import data as command
+
+    command.fetch(source, drives, to, date, url, json=json)
+
+
+@data_app.command("check")
+def data_check(job: Job = "fusion_waypoints", set_: Assignments = None, data: Source = "", json: Json = False) -> None:
+    """Read every file once and report what is broken, by file."""
+    from service.commands import data as command
+
+    command.check(job, set_ or [], data, json=json)
+
+
+@data_app.command("pack")
+def data_pack(job: Job = "fusion_waypoints", set_: Assignments = None, data: Source = "", json: Json = False) -> None:
+    """Make the packed form that training reads, and print its fingerprint."""
+    from service.commands import data as command
+
+    command.pack(job, set_ or [], data, json=json)
+
+
+@data_app.command("show", epilog="Example: fusegpt data show --data world --to sample.png")
+def data_show(
+    job: Job = "fusion_waypoints",
+    set_: Assignments = None,
+    data: Source = "",
+    drive: Annotated[str, typer.Option(help="A drive by name or its part; the first when left out.")] = "",
+    frame: Annotated[int, typer.Option(help="A frame; the middle of the drive when left out.")] = -1,
+    to: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("sample.png"),
+    json: Json = False,
+) -> None:
+    """Draw one sample: the camera with the sweep on it, and the bird's-eye view."""
+    from service.commands import data as command
+
+    command.show(job, set_ or [], data, drive, frame, to, json=json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's error is one message on stderr and an exit code, never a traceback."""
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    from service.errors import exit_code
+
+    code: int | None = exit_code(error)
+    if code is None:
+        raise error
+    typer.echo(f"error: {error}", err=True)
+    return code
+
+
+def show(value: Any) -> None:
+    """A value on stdout, as JSON."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, default=str))
