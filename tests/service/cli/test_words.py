@@ -1,0 +1,58 @@
+"""The command's words: help, version, exit codes, and nothing heavy before a verb needs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from service.cli import main
+
+HEAVY = ("torch", "ray", "mlflow", "timm", "matplotlib", "fastapi", "pydantic", "rich")
+
+
+def fusegpt(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, contextlib, io\n"
+        "from service.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "verb", ["train", "tune", "ls", "best", "promote", "rollback", "serve", "predict", "browse", "doctor", "data"]
+)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fusegpt(verb, "--help") == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_version_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:
+    from fusegpt import __version__
+
+    assert fusegpt("--version") == 0
+    assert capsys.readouterr().out.strip() == f"fusegpt {__version__}"
+
+
+def test_an_unknown_verb_is_a_usage_error() -> None:
+    assert fusegpt("trian") == 2
+
+
+def test_an_unknown_experiment_is_a_usage_error_that_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fusegpt("train", "fusion_waypoint", "--dry-run") == 2
+    assert "fusion_waypoints" in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_is_a_usage_error_that_suggests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fusegpt("train", "fusion_waypoints", "--set", "modle.n_head=2", "--dry-run") == 2
+    assert "did you mean model" in capsys.readouterr().err
