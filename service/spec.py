@@ -1,4 +1,4 @@
-"""`Spec`: a job as a person writes it, in YAML or JSON, and how it becomes an `Experiment`.
+"""`JobSpec`: a job as a person writes it, in YAML or JSON, and how it becomes an `Experiment`.
 
     experiment: fusion_waypoints
     data: {source: kitti, root: /data/kitti}
@@ -33,7 +33,7 @@ class SpecError(SettingError):
     """A spec cannot be read; the message names the file, and the line or the key."""
 
 
-class Spec(Config):
+class JobSpec(Config):
     """What a person asks for. Every part but `experiment` changes what the experiment's own file says."""
 
     experiment: str = Field(min_length=1, description="The experiment's name.")
@@ -67,7 +67,7 @@ def _is_space(key: str) -> bool:
     return key == "search.space" or key.startswith("search.space.")
 
 
-def read(path: Path) -> Spec:
+def read_spec(path: Path) -> JobSpec:
     """The spec in a .yaml, .yml or .json file. Raises SpecError naming the file and the line or the key."""
     if path.suffix not in (".yaml", ".yml", ".json"):
         raise SpecError(f"{path}: a spec is a .yaml or a .json file")
@@ -81,10 +81,10 @@ def read(path: Path) -> Spec:
         raise SpecError(f"{path}: cannot be read ({error.strerror})") from None
     if size > SIZE_LIMIT_BYTES:
         raise SpecError(f"{path}: has {size} bytes; a spec has {SIZE_LIMIT_BYTES} at most")
-    return parse(text, origin=str(path))
+    return parse_spec(text, origin=str(path))
 
 
-def parse(text: str, origin: str = "spec") -> Spec:
+def parse_spec(text: str, origin: str = "spec") -> JobSpec:
     """The spec in a text. `origin` is what errors call it.
 
     JSON is read as the YAML that it is: signs beyond U+FFFF must stand as themselves, not as a pair of escapes.
@@ -92,18 +92,18 @@ def parse(text: str, origin: str = "spec") -> Spec:
     written = _load(text, origin)
     if not isinstance(written, dict):
         raise SpecError(f"{origin}: must be a mapping that names an experiment, e.g. experiment: fusion_waypoints")
-    _refuse_unknown(written, Spec.model_fields, "", origin)
+    _refuse_unknown(written, JobSpec.model_fields, "", origin)
     for section, fields in _SECTIONS.items():
         if isinstance(written.get(section), dict):
             _refuse_unknown(written[section], fields, f"{section}.", origin)
     try:
-        return Spec.model_validate(written)
+        return JobSpec.model_validate(written)
     except ValidationError as error:
         lines = explain(error).replace("valid dictionary", "mapping of settings").splitlines()
         raise SpecError("\n".join(f"{origin}: {line}" for line in lines)) from None
 
 
-def resolve(spec: Spec, extra_set: Mapping[str, Any] | None = None) -> Experiment:
+def resolve(spec: JobSpec, extra_set: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment that the spec describes, with `extra_set` (by dotted key) on top.
 
     Raises SettingError naming the dotted key, or the experiment where there is none of that name.

@@ -33,7 +33,7 @@ resources: {workers_per_trial: 2, gpus_per_worker: 1, concurrent_trials: 4}
 
 
 def test_a_full_spec_becomes_the_experiment_that_it_describes() -> None:
-    spec = specs.parse(FULL)
+    spec = specs.parse_spec(FULL)
     experiment = specs.resolve(spec)
     assert spec.name == "night_run"
     assert experiment.data.source == "kitti"
@@ -51,19 +51,19 @@ def test_a_full_spec_becomes_the_experiment_that_it_describes() -> None:
 def test_a_spec_that_only_names_an_experiment_is_that_experiment() -> None:
     import experiments
 
-    assert specs.resolve(specs.parse("experiment: fusion_waypoints")) == experiments.load("fusion_waypoints")
+    assert specs.resolve(specs.parse_spec("experiment: fusion_waypoints")) == experiments.load("fusion_waypoints")
 
 
 def test_flags_win_over_the_spec() -> None:
-    experiment = specs.resolve(specs.parse(FULL), {"training.epochs": 3, "search.trials": 2})
+    experiment = specs.resolve(specs.parse_spec(FULL), {"training.epochs": 3, "search.trials": 2})
     assert (experiment.training.epochs, experiment.search.trials) == (3, 2)
 
 
 def test_the_same_spec_in_json_means_the_same(tmp_path: Path) -> None:
-    spec = specs.parse(FULL)
+    spec = specs.parse_spec(FULL)
     file = tmp_path / "job.json"
     file.write_text(json.dumps(spec.model_dump()), encoding="utf-8")
-    assert specs.resolve(specs.read(file)) == specs.resolve(spec)
+    assert specs.resolve(specs.read_spec(file)) == specs.resolve(spec)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_is_wrong_in_a_spec_is_named_with_its_file(tmp_path: Path, text: st
     file = tmp_path / "job.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(specs.SpecError) as caught:
-        specs.read(file)
+        specs.read_spec(file)
     assert said in str(caught.value)
     assert "job.yaml" in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_what_is_wrong_in_a_spec_is_named_with_its_file(tmp_path: Path, text: st
 )
 def test_a_setting_that_cannot_be_is_named_by_its_dotted_key(text: str, said: str) -> None:
     with pytest.raises(SettingError) as caught:
-        specs.resolve(specs.parse(text))
+        specs.resolve(specs.parse_spec(text))
     assert said in str(caught.value)
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_is_too_large_missing_or_no_text_is_named(tmp_path: Path) ->
         (tmp_path / "job.toml", "is a .yaml or a .json file"),
     ):
         with pytest.raises(specs.SpecError, match=said) as caught:
-            specs.read(file)
+            specs.read_spec(file)
         assert file.name in str(caught.value)
 
 
