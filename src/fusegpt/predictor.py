@@ -1,0 +1,77 @@
+"""`Predictor`: a checkpoint folder made into a model that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fusegpt.experiment import Experiment
+from fusegpt.signature import Signature
+from fusegpt.tasks.task import Task
+from fusegpt.training.checkpoint import load_weights, read_experiment
+from fusegpt.training.folder import settle
+
+Inputs = Mapping[str, NDArray[np.generic]]
+Answer = dict[str, NDArray[np.generic]]
+
+
+class Predictor:
+    """A ready model: inputs -> batch -> outputs -> answers.
+
+    Safe to use from several threads at once: nothing in it changes after it is made.
+    """
+
+    def __init__(self, experiment: Experiment, task: Task, model: nn.Module, device: torch.device) -> None:
+        self.experiment = experiment
+        self.task = task
+        self.device = device
+        self.model = model.to(device).eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path | str, device: str = "cpu") -> Predictor:
+        """The model kept in `folder` (experiment.json, model.safetensors). Raises CheckpointError naming the file."""
+        folder = Path(folder)
+        if not folder.exists():
+            settle(folder)
+        experiment = read_experiment(folder)
+        task: Task = experiment.task.build(experiment)
+        model = task.build_model()
+        load_weights(folder, model)
+        return cls(experiment, task, model, torch.device(device))
+
+    @property
+    def signature(self) -> Signature:
+        """What goes in and what comes out."""
+        return self.task.signature
+
+    def predict(self, inputs: Sequence[Inputs]) -> list[Answer]:
+        """One answer per request, in order. Raises InputError naming the field."""
+        if not inputs:
+            return []
+        batch = self.task.encode(inputs)
+        with torch.inference_mode():
+            on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
+            outputs = self.task.predict(self.model, on_device)
+        return self.task.decode({name: tensor.cpu() for name, tensor in outputs.items()})
+
+    def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
+        """Answer made-up requests, so that the first real one waits for nothing."""
+        for size in batch_sizes:
+            self.predict([self.example()] * size)
+
+    def example(self) -> dict[str, NDArray[Any]]:
+        """A request of the right form with nothing in it; free dimensions are small."""
+        free = {"image": 64, "sweep": 16}
+        return {
+            tensor.name: np.zeros(
+                [size if size > 0 else free.get(tensor.media, 8) for size in tensor.shape],
+                dtype=tensor.dtype,
+            )
+            for tensor in self.signature.inputs
+        }
