@@ -1,0 +1,1 @@
+"""The endpoint: the champion of one experiment over HTTP, by Ray Serve."""

@@ -1,0 +1,99 @@
+"""The routes of the endpoint. All they know of the model is its signature."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from service.endpoint.engine import Engine
+from service.endpoint.problem import ProblemError
+from service.endpoint.schema import describe
+
+log = logging.getLogger(__name__)
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The endpoint as an ASGI app; its lifespan starts and closes the engine."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await engine.start()
+        try:
+            yield
+        finally:
+            await engine.close()
+
+    app = FastAPI(title=engine.watcher.name, lifespan=lifespan)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _our_fault)
+    _add_prediction(app, engine)
+    _add_health(app, engine)
+    described = app.openapi
+    app.openapi = lambda: describe(described(), engine.watcher.served)  # type: ignore[method-assign]
+    return app
+
+
+def _add_prediction(app: FastAPI, engine: Engine) -> None:
+    @app.post("/v1/predict", summary="Predict from one form")
+    async def predict(request: Request) -> Response:
+        return JSONResponse(await engine.predict(request.headers, request.stream()))
+
+    @app.get("/v1/model", summary="What answers, and what was refused")
+    async def model() -> dict[str, Any]:
+        served = engine.served()
+        return {
+            "name": served.name,
+            "version": served.version,
+            "since": served.since,
+            "metrics": served.metrics,
+            "signature": served.signature.model_dump(mode="json"),
+            "refused": _refused(engine),
+        }
+
+
+def _add_health(app: FastAPI, engine: Engine) -> None:
+    @app.get("/healthz", summary="The process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", summary="A model is loaded, warm and answers")
+    async def readyz() -> dict[str, Any]:
+        served = engine.served()
+        trouble = engine.watcher.trouble
+        return {"status": "ready", "version": served.version, "refused": _refused(engine), "trouble": trouble}
+
+
+def _refused(engine: Engine) -> dict[str, Any] | None:
+    refused = engine.watcher.refused
+    if refused is None:
+        return None
+    return {"version": refused.version, "reason": refused.reason, "attempts": refused.attempts}
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return error.response()
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return ProblemError(error.status_code, str(error.detail), headers=error.headers).response()
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Nobody reads this answer: the client went away while it sent its request."""
+    return Response(status_code=400)
+
+
+async def _our_fault(_request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return ProblemError(500, "the endpoint failed on this request; its log has the cause").response()

@@ -1,0 +1,37 @@
+"""`EndpointConfig`: the limits of the endpoint and how it batches."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fusegpt.config import Config
+
+MEBIBYTE = 1024 * 1024
+
+
+class EndpointConfig(Config):
+    """Limits, batching and polling of one served experiment."""
+
+    num_replicas: int = Field(default=1, ge=1, description="Processes that each hold the model and answer requests.")
+    cpus_per_replica: float = Field(default=1.0, gt=0, description="CPUs that each replica reserves and computes with.")
+    gpus_per_replica: float = Field(default=0.0, ge=0, description="GPUs that each replica reserves.")
+    max_batch_size: int = Field(default=8, ge=1, description="Requests predicted together at most.")
+    batch_wait_ms: float = Field(
+        default=2.0, ge=0, description="Longest wait for requests that are being decoded right now; alone none waits."
+    )
+    max_queue: int = Field(default=64, ge=1, description="Requests in a replica at once; beyond it the answer is 503.")
+    timeout_s: float = Field(default=10.0, gt=0, description="Time for an answer once the request was read, else 504.")
+    read_timeout_s: float = Field(default=30.0, gt=0, description="Time for a client to send its request, else 408.")
+    max_body_mb: float = Field(default=32.0, gt=0, description="Largest request body in MiB, else 413.")
+    max_image_mpx: float = Field(default=16.0, gt=0, description="Largest image in megapixels, else 413.")
+    max_points: int = Field(default=200_000, ge=1, description="Largest sweep in points, else 413.")
+    max_parts: int = Field(default=32, ge=1, description="Largest number of fields in one request.")
+    poll_s: float = Field(default=2.0, gt=0, description="How often the registry is asked for the champion.")
+    retry_refused_s: float = Field(
+        default=30.0, gt=0, description="First pause before a refused version is tried again; it doubles each time."
+    )
+
+    @property
+    def max_body_bytes(self) -> int:
+        """`max_body_mb` in bytes."""
+        return int(self.max_body_mb * MEBIBYTE)

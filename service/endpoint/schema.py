@@ -1,0 +1,62 @@
+"""The OpenAPI page of the endpoint, with the fields of the model that answers now."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from fusegpt.signature import Tensor
+from service.endpoint.champion import Served
+
+FILES = ("image", "sweep")
+
+
+def describe(page: dict[str, Any], served: Served | None) -> dict[str, Any]:
+    """The page with the request and the answer of `/v1/predict` filled in from the signature."""
+    page = copy.deepcopy(page)
+    if served is None:
+        return page
+    page["info"]["version"] = str(served.version)
+    fields = {tensor.name: _field(tensor) for tensor in served.signature.inputs}
+    form = {"type": "object", "required": list(fields), "properties": fields}
+    operation = page["paths"]["/v1/predict"]["post"]
+    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    answer = {
+        **{tensor.name: _output(tensor) for tensor in served.signature.outputs},
+        "model": {"type": "object", "description": "The name and the version that made this answer."},
+        "timings_ms": {"type": "object", "description": "Milliseconds of each stage."},
+        "batch_size": {"type": "integer", "description": "How many requests were predicted together."},
+    }
+    schema = {"type": "object", "properties": answer}
+    operation["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
+    for status, meaning in ERRORS.items():
+        operation["responses"][status] = {"description": meaning, "content": {"application/problem+json": {}}}
+    return page
+
+
+ERRORS = {
+    "400": "The form is broken.",
+    "408": "The request did not arrive in time.",
+    "413": "The request, the image or the sweep is too large.",
+    "415": "A format that is not read.",
+    "422": "A field is wrong, missing or unknown; the answer names it.",
+    "503": "No model answers yet, or too many requests wait; see Retry-After.",
+    "504": "There was no answer in time.",
+}
+
+
+def _field(tensor: Tensor) -> dict[str, Any]:
+    kind = {"type": "string", "format": "binary"} if tensor.media in FILES else {"type": "string"}
+    return {**kind, "description": _told(tensor)}
+
+
+def _output(tensor: Tensor) -> dict[str, Any]:
+    leaf: dict[str, Any] = {"type": "string" if tensor.dtype == "text" else "number"}
+    for _ in tensor.shape:
+        leaf = {"type": "array", "items": leaf}
+    return {**leaf, "description": _told(tensor)}
+
+
+def _told(tensor: Tensor) -> str:
+    shape = " x ".join("any" if size < 0 else str(size) for size in tensor.shape) or "one value"
+    return f"{tensor.description} ({tensor.dtype}, {shape})".strip()

@@ -1,0 +1,126 @@
+"""A new champion is taken over in place; a bad one changes nothing but what is told of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_model import Arrays, Shelf, TinyPredictor
+
+from service.endpoint.champion import Predictor, Watcher
+from service.endpoint.config import EndpointConfig
+
+
+class Wordy(TinyPredictor):
+    """Answers more than its signature says."""
+
+    def predict(self, inputs: object) -> list[Arrays]:
+        return [{**answer, "more": np.zeros(1)} for answer in super().predict(inputs)]  # type: ignore[arg-type]
+
+
+def load(folder: Path) -> Predictor:
+    """Folder 1 and 2 are good; 13 does not load, 14 answers NaN, 15 answers too much, 16 is out of memory."""
+    if folder.name == "13":
+        raise FileNotFoundError("model.safetensors is missing")
+    if folder.name == "16":
+        raise MemoryError("no room")
+    return {"14": TinyPredictor(float("nan")), "15": Wordy()}.get(folder.name, TinyPredictor(float(folder.name)))
+
+
+@pytest.fixture
+def watcher(shelf: Shelf) -> Watcher:
+    return Watcher("tiny", shelf, EndpointConfig(retry_refused_s=0.05), load)
+
+
+def serving(watcher: Watcher) -> int:
+    assert watcher.served is not None
+    return watcher.served.version
+
+
+def test_a_new_champion_takes_over(watcher: Watcher, shelf: Shelf) -> None:
+    watcher.poll()
+    assert serving(watcher) == 1
+    shelf.number = 2
+    watcher.poll()
+    assert serving(watcher) == 2
+
+
+def test_a_champion_that_answers_already_is_not_loaded_again(watcher: Watcher, shelf: Shelf) -> None:
+    for _ in range(5):
+        watcher.poll()
+    assert shelf.fetched == [1]
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [(13, "safetensors is missing"), (14, "not finite"), (15, "more"), (16, "no room")]
+)
+def test_a_bad_version_is_refused_with_its_reason_and_the_old_one_goes_on(
+    watcher: Watcher, shelf: Shelf, version: int, reason: str
+) -> None:
+    watcher.poll()
+    shelf.number = version
+    watcher.poll()
+    assert serving(watcher) == 1
+    assert watcher.refused is not None
+    assert watcher.refused.version == version
+    assert reason in watcher.refused.reason
+
+
+def test_a_refused_version_is_tried_again_after_ever_longer_pauses(watcher: Watcher, shelf: Shelf) -> None:
+    shelf.number = 13
+    for _ in range(20):
+        watcher.poll()
+    assert shelf.fetched == [13]
+    time.sleep(0.06)
+    for _ in range(20):
+        watcher.poll()
+    assert shelf.fetched == [13, 13]
+    assert watcher.refused is not None
+    assert watcher.refused.attempts == 2
+    assert watcher.refused.retry_at - time.monotonic() > 0.06
+
+
+def test_a_good_version_after_a_refused_one_is_taken_at_once(watcher: Watcher, shelf: Shelf) -> None:
+    shelf.number = 13
+    watcher.poll()
+    assert "version 13 of tiny was refused" in watcher.waiting_for
+    shelf.number = 2
+    watcher.poll()
+    assert serving(watcher) == 2
+    assert watcher.refused is None
+
+
+def test_a_rolled_back_alias_forgets_what_was_refused(watcher: Watcher, shelf: Shelf) -> None:
+    watcher.poll()
+    shelf.number = 13
+    watcher.poll()
+    shelf.number = 1
+    watcher.poll()
+    assert (serving(watcher), watcher.refused) == (1, None)
+
+
+def test_a_registry_that_is_down_changes_nothing_and_is_told(watcher: Watcher, shelf: Shelf) -> None:
+    shelf.down = True
+    watcher.poll()
+    assert "registry does not answer" in watcher.waiting_for
+    shelf.down = False
+    watcher.poll()
+    shelf.down = True
+    watcher.poll()
+    assert serving(watcher) == 1
+    assert "no registry" in watcher.trouble
+
+
+def test_a_new_version_is_tried_with_a_full_batch_before_it_answers() -> None:
+    predictor = TinyPredictor()
+    Watcher("tiny", Shelf(), EndpointConfig(max_batch_size=5), lambda _: predictor).poll()
+    assert predictor.batches == [1, 5]
+
+
+def test_an_alias_that_was_taken_away_leaves_the_last_champion(watcher: Watcher, shelf: Shelf) -> None:
+    watcher.poll()
+    shelf.number = None
+    watcher.poll()
+    assert serving(watcher) == 1

@@ -1,0 +1,91 @@
+"""A small model to serve: no weights, its answers tell what it was given. And the requests that fit it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fusegpt.signature import InputError, Signature, Tensor
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+SIGNATURE = Signature(
+    inputs=(
+        Tensor(name="image", dtype="uint8", shape=(-1, -1, 3), media="image", description="front camera"),
+        Tensor(name="sweep", dtype="float32", shape=(-1, 4), media="sweep", description="x y z reflectance"),
+        Tensor(name="speed_mps", dtype="float32", shape=(1,), description="speed in metres per second"),
+        Tensor(name="target_point", dtype="float32", shape=(2,), description="x y in metres"),
+    ),
+    outputs=(
+        Tensor(name="waypoints", dtype="float32", shape=(4, 2), description="x y in metres"),
+        Tensor(name="steer", dtype="float32", shape=()),
+    ),
+)
+
+
+class TinyPredictor:
+    """Waypoints that repeat the target point; steer is the sweep's number of points."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.signature = SIGNATURE
+        self.factor = factor
+        self.batches: list[int] = []
+
+    def warm_up(self) -> None:
+        pass
+
+    def predict(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays]:
+        self.batches.append(len(inputs))
+        return [self._answer(item) for item in inputs]
+
+    def _answer(self, item: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+        if item["speed_mps"][0] < 0:
+            raise InputError("speed_mps", "must not be negative")
+        waypoints = np.tile(item["target_point"] * self.factor, (4, 1)).astype(np.float32)
+        return {"waypoints": waypoints, "steer": np.float32(len(item["sweep"])) * np.ones((), np.float32)}
+
+
+class Shelf:
+    """Champions in memory: `number` is the champion, `broken` raises when fetched."""
+
+    def __init__(self, number: int | None = 1) -> None:
+        self.number = number
+        self.asked = 0
+        self.fetched: list[int] = []
+        self.down = False
+
+    def version(self) -> int | None:
+        self.asked += 1
+        if self.down:
+            raise ConnectionError("no registry")
+        return self.number
+
+    def folder(self, version: int) -> Path:
+        self.fetched.append(version)
+        return Path(str(version))
+
+
+def png(width: int = 64, height: int = 32, mode: str = "RGB", kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (width, height), 0 if mode in ("1", "L", "P", "I;16") else None).save(file, kind)
+    return file.getvalue()
+
+
+def sweep(points: int = 50) -> bytes:
+    return np.arange(points * 4, dtype=np.float32).tobytes()
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    """A right request as `files=` of the client; a field given as None is left out."""
+    fields: dict[str, Any] = {
+        "image": ("f.png", png()),
+        "sweep": ("s.bin", sweep()),
+        "speed_mps": (None, "5.5"),
+        "target_point": (None, "20.0,1.5"),
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
