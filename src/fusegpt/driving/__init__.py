@@ -1,0 +1,1 @@
+"""From waypoints to driving: control, and closed-loop scoring."""

@@ -28,8 +28,8 @@ class FusionConfig(Config):
         description="GPTs between the branches; none until the end (late); or GPTs and no LiDAR, image only (latent).",
     )
 
-    image_encoder: str = Field(default="resnet18", description="timm name of the image branch.")
-    lidar_encoder: str = Field(default="resnet18", description="timm name of the LiDAR branch.")
+    image_encoder: str = Field(default="regnety_002", description="timm name of the image branch.")
+    lidar_encoder: str = Field(default="regnety_002", description="timm name of the LiDAR branch.")
     pretrained: bool = Field(default=False, description="Start the image branch from timm's published weights.")
     image_channels: int = Field(default=3, ge=1, description="Channels of the image.")
     lidar_channels: int = Field(default=2, ge=1, description="Channels of the LiDAR's bird's-eye view.")
