@@ -94,11 +94,11 @@ class Refusal:
     retry_at: float
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
     """The library's own predictor."""
     from fusegpt.predictor import Predictor as LibraryPredictor
 
-    return LibraryPredictor.load(folder)
+    return LibraryPredictor.load(folder, device)
 
 
 class Watcher:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fusegpt.signature import InputError
 from service.endpoint.batcher import Answer, Batcher
@@ -39,6 +40,7 @@ class Engine:
     async def start(self) -> None:
         """Try to load the champion once, then go on watching. Never fails: without a model it says so."""
         self._batcher.start()
+        await asyncio.to_thread(Image.preinit)  # Pillow's readers, which the first request would otherwise wait for
         await asyncio.to_thread(self.watcher.poll)
         self._poller = asyncio.create_task(self._watch())
 

@@ -70,6 +70,31 @@ class Shelf:
         return Path(str(version))
 
 
+class ShelfOnDisk:
+    """Champions in a folder that any process can reach: the file `champion` holds the number."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def promote(self, version: int) -> None:
+        (self.root / "fresh").write_text(str(version))
+        (self.root / "fresh").replace(self.root / "champion")
+
+    def version(self) -> int | None:
+        file = self.root / "champion"
+        return int(file.read_text()) if file.exists() else None
+
+    def folder(self, version: int) -> Path:
+        return self.root / str(version)
+
+
+def load_by_name(folder: Path) -> TinyPredictor:
+    """Version 13 is broken; every other multiplies by its number."""
+    if folder.name == "13":
+        raise FileNotFoundError("model.safetensors is missing")
+    return TinyPredictor(float(folder.name))
+
+
 def png(width: int = 64, height: int = 32, mode: str = "RGB", kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.new(mode, (width, height), 0 if mode in ("1", "L", "P", "I;16") else None).save(file, kind)

@@ -1,0 +1,32 @@
+"""`Replica`: what Ray Serve runs, once per process: the whole endpoint, from the form to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from service.endpoint.app import create_app
+from service.endpoint.champion import Champions, Predictor, Watcher
+from service.endpoint.config import EndpointConfig
+from service.endpoint.engine import Engine
+
+
+class Replica:
+    """Routes, batching and model in one process: between them nothing is copied or serialised."""
+
+    def __init__(
+        self,
+        name: str,
+        champions: Callable[[], Champions],
+        config: EndpointConfig,
+        load: Callable[[Path], Predictor],
+    ) -> None:
+        import torch
+
+        torch.set_num_threads(max(1, int(config.cpus_per_replica)))
+        self._engine = Engine(Watcher(name, champions(), config, load), config)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._engine)

@@ -1,0 +1,118 @@
+"""`serve`: put the champion of one experiment behind a URL, for the length of a `with`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from service.cluster.local_ray import connect
+from service.endpoint import ingress
+from service.endpoint.champion import Champions, Predictor, RegistryChampions, load_predictor
+from service.endpoint.config import EndpointConfig
+from service.endpoint.replica import Replica
+from service.settings import Settings
+
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A running endpoint."""
+
+    url: str
+    name: str
+
+
+@contextmanager
+def serve(
+    settings: Settings,
+    name: str,
+    config: EndpointConfig | None = None,
+    champions: Callable[[], Champions] | None = None,
+    load: Callable[[Path], Predictor] | None = None,
+) -> Iterator[Endpoint]:
+    """Serve the champion of `name` at FUSEGPT_HOST:FUSEGPT_PORT; at the end nothing of it is left running.
+
+    It comes up without a champion too, and answers 503 until one is promoted. `champions` and `load` stand for the
+    registry and the library's predictor. Raises ClusterUnreachable, and OSError naming the port where it is taken.
+    """
+    config = config or EndpointConfig()
+    device = "cuda" if config.gpus_per_replica else "cpu"
+    replica = (
+        name,
+        champions or partial(RegistryChampions, settings, name),
+        config,
+        load or partial(load_predictor, device=device),
+    )
+    port = _port(settings)
+    with (
+        ingress.prepared(settings.home / "ingress") as behind_haproxy,
+        connect(settings, serve=behind_haproxy) as cluster,
+    ):
+        _deploy(settings.host, port, name, config, replica)
+        try:
+            url = f"http://{_reachable(settings.host)}:{port}"
+            _wait_until_it_answers(url)
+            yield Endpoint(url, name)
+        finally:
+            if not cluster.local:
+                _delete(name)
+
+
+def _port(settings: Settings) -> int:
+    """The port to listen on, after seeing that it is free."""
+    try:
+        return ingress.free_port(settings.host, settings.port)
+    except OSError as error:
+        wrong = f"FUSEGPT_PORT: {settings.host}:{settings.port} cannot be listened on ({error.strerror})"
+        raise OSError(error.errno, f"{wrong}; choose another, or 0 for a free one") from None
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+
+
+def _deploy(host: str, port: int, name: str, config: EndpointConfig, replica: tuple[Any, ...]) -> None:
+    from ray import serve as ray_serve
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray_serve.start(http_options={"host": host, "port": port, "location": "HeadOnly"})
+    deployment = ray_serve.deployment(ray_serve.ingress()(Replica)).options(
+        name=name,
+        num_replicas=config.num_replicas,
+        ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        # Ours is the limit that answers with a reason; Serve's only bounds what is being read at once.
+        max_ongoing_requests=4 * config.max_queue,
+        graceful_shutdown_timeout_s=config.timeout_s,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    ray_serve.run(deployment.bind(*replica), name=name, route_prefix="/")
+
+
+def _delete(name: str) -> None:
+    from ray import serve as ray_serve
+
+    ray_serve.delete(name)
+
+
+def _wait_until_it_answers(url: str) -> None:
+    """Serve is up a moment before its proxy knows the route."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            if httpx2.get(f"{url}/healthz", timeout=5.0).status_code == 200:
+                return
+        except httpx2.TransportError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the endpoint at {url} did not answer within {START_S:g} s: {error}") from None
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the endpoint at {url} did not answer within {START_S:g} s")
+        time.sleep(0.1)
