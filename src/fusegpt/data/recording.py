@@ -47,15 +47,10 @@ class RecordedReader(ABC):
         """One sample; None where the drive has too little future left. Raises BrokenFileError."""
 
     def frames(self, drive: str) -> int:
-        return len(self.moments(drive)[:: self._config.stride])
+        return len(self._chosen_moments(drive))
 
     def samples(self, drive: str) -> Iterator[Sample]:
-        try:
-            moments = self.moments(drive)[:: self._config.stride]
-        except BrokenFileError as broken:
-            self.report(broken)
-            return
-        for moment in moments:
+        for moment in self._chosen_moments(drive):
             try:
                 sample = self.sample(drive, moment)
             except BrokenFileError as broken:
@@ -63,6 +58,13 @@ class RecordedReader(ABC):
                 continue
             if sample is not None:
                 yield sample
+
+    def _chosen_moments(self, drive: str) -> Sequence[int]:
+        try:
+            return self.moments(drive)[:: self._config.stride]
+        except BrokenFileError as broken:
+            self.report(broken)
+            return ()
 
     def report(self, broken: BrokenFileError) -> None:
         """Note what is broken. Raises DataError where `on_problem` is "refuse"."""
