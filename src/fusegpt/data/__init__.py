@@ -4,9 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fusegpt.data.carla import CarlaData
 from fusegpt.data.kitti import KittiData
+from fusegpt.data.navsim import NavsimData
+from fusegpt.data.nuscenes import NuscenesData
 from fusegpt.data.world.config import WorldData
 
-DataConfig = Annotated[KittiData | WorldData, Field(discriminator="source")]
+DataConfig = Annotated[KittiData | CarlaData | NavsimData | NuscenesData | WorldData, Field(discriminator="source")]
 
-__all__ = ["DataConfig", "KittiData", "WorldData"]
+__all__ = ["CarlaData", "DataConfig", "KittiData", "NavsimData", "NuscenesData", "WorldData"]
