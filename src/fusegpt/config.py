@@ -41,17 +41,18 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def explain(error: ValidationError, tags: Iterable[str] = ()) -> str:
+def explain(error: ValidationError, tags: Iterable[str] = (), known: Iterable[str] = ()) -> str:
     """A pydantic error in one line a problem, each with its dotted key.
 
-    `tags` are the discriminator values that pydantic puts into the location and that no person wrote.
+    `tags` are the discriminator values that pydantic puts into the location and that no person wrote; `known` are
+    dotted keys among which a misspelt one may have its right spelling.
     """
-    hidden = set(tags)
+    hidden, spellings = set(tags), set(known)
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"] if part not in hidden)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "is no setting here"
+            message = f"is no setting here{closest(key, spellings - {key})}"
         lines.append(f"{key}: {message}" if key else message)
     return "\n".join(lines)

@@ -112,7 +112,7 @@ def parse(nested: Mapping[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(nested)
     except ValidationError as error:
-        raise SettingError(explain(error, tags=_tag_values(nested))) from None
+        raise SettingError(explain(error, _tag_values(nested), known=flatten(nested))) from None
 
 
 def _tag_values(nested: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ class Predictor:
             settle(folder)
         experiment = read_experiment(folder)
         task: Task = experiment.task.build(experiment)
-        model = task.build_model()
+        model = task.build_model(fetch=False)
         load_weights(folder, model)
         return cls(experiment, task, model, torch.device(device))
 

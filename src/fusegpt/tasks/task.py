@@ -55,8 +55,11 @@ class Task(Protocol):
     headline: Metric
     signature: Signature
 
-    def build_model(self) -> nn.Module:
-        """A new model, drawn from torch's present random state."""
+    def build_model(self, fetch: bool = True) -> nn.Module:
+        """A new model, drawn from torch's present random state.
+
+        `fetch=False` fetches no published weights: for a model whose weights are loaded right after.
+        """
         ...
 
     def open_splits(self, cache: Path) -> Splits:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Workers:
     rank: int
     size: int
     device: torch.device
-    group: dist.ProcessGroup | None = None  # None is everyone
+    group: Any = None  # of torch.distributed; None is everyone
 
     @classmethod
     def alone(cls, device: str = "") -> Workers:
