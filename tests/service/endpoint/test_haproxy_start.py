@@ -71,7 +71,7 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert parent.stdout is not None
     assert parent.stdin is not None
     child = int(parent.stdout.readline())
-    wait_for(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes())
+    wait_for(lambda: Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"sleep\0"))
     parent.kill()
     parent.wait()
     parent.stdin.close()
