@@ -154,7 +154,7 @@ def translate(
             left_over.append(name)
         elif _belongs(ours, parts):
             renamed[ours] = tensor
-    fused = _fuse_attention(renamed)
+    fused = fuse_attention(renamed)
     if dialect == "pami2022":
         _adapt_pami2022(fused)
     return _complete(fused, left_over, model, dialect, parts)
@@ -213,15 +213,16 @@ def _alias(name: str, model: FusionModel) -> str:
     return head + net + rest
 
 
-def _fuse_attention(state: State) -> State:
+def fuse_attention(state: Mapping[str, torch.Tensor]) -> State:
     """Query, key and value side by side in one projection; an incomplete trio stays as it is, to be told."""
     fused = dict(state)
     for name in state:
-        if ".attn.query." not in name:
+        if not (found := re.fullmatch(r"(.*\.)?query\.(weight|bias)", name)):
             continue
-        trio = [name.replace(".query.", f".{one}.") for one in ("query", "key", "value")]
+        before, after = found[1] or "", found[2]
+        trio = [f"{before}{one}.{after}" for one in ("query", "key", "value")]
         if all(one in state for one in trio):
-            fused[name.replace(".query.", ".qkv.")] = torch.cat([fused.pop(one) for one in trio])
+            fused[f"{before}qkv.{after}"] = torch.cat([fused.pop(one) for one in trio])
     return fused
 
 

@@ -19,6 +19,7 @@ class FusionModel(nn.Module):
     """The whole model. Every part that is built is used in every forward, so DDP finds no unused parameter."""
 
     horizons_s: torch.Tensor
+    lidar_origin_m: torch.Tensor
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -34,6 +35,7 @@ class FusionModel(nn.Module):
         self.auxiliary = nn.ModuleDict({name: _auxiliary(name, config) for name in config.auxiliary})
         horizons = torch.arange(1, config.waypoints + 1) * config.waypoint_interval_s
         self.register_buffer("horizons_s", horizons, persistent=False)
+        self.register_buffer("lidar_origin_m", torch.tensor([config.lidar_x_m, 0.0]), persistent=False)
 
     def forward(
         self, image: torch.Tensor, lidar: torch.Tensor, speed_mps: torch.Tensor, target_point: torch.Tensor
@@ -48,7 +50,7 @@ class FusionModel(nn.Module):
         fused, image_grid, lidar_grid = self.neck(*self.backbone(image, lidar, speed_mps))
         if self.vel_emb is not None:
             fused = fused + self.vel_emb(speed_mps)
-        outputs = {"waypoints": self._prior(speed_mps) + self.waypoints(fused, target_point)}
+        outputs = {"waypoints": self.decode(fused, speed_mps, target_point)}
         for name, head in self.auxiliary.items():
             if self.pyramid is not None and name == "bev_semantics":
                 outputs[name] = head(self.pyramid(lidar_grid)["p2"], lidar.shape[-2:])
@@ -72,13 +74,13 @@ class FusionModel(nn.Module):
         n_layer = self.config.n_layer
         return [torch.stack(maps[i : i + n_layer], dim=1) for i in range(0, len(maps), n_layer)]
 
-    def _prior(self, speed_mps: torch.Tensor) -> torch.Tensor:
-        """What the decoded waypoints are added to: (T, 2), or (B, T, 2) straight on at the present speed."""
-        start = speed_mps.new_tensor([-self.config.lidar_x_m, 0.0], dtype=torch.float32)
-        if self.config.waypoint_prior == "none":
-            return start
-        x = speed_mps.float() * self.horizons_s  # (B, 1) * (T,) -> (B, T)
-        return start + torch.stack([x, torch.zeros_like(x)], dim=-1)
+    def decode(self, fused: torch.Tensor, speed_mps: torch.Tensor, target_point: torch.Tensor) -> torch.Tensor:
+        """Fused features (B, F), speed (B, 1), target point (B, 2) -> waypoints (B, T, 2) float32."""
+        waypoints: torch.Tensor = self.waypoints(fused, target_point)
+        if self.config.waypoint_prior == "constant_velocity":
+            x = speed_mps.float() * self.horizons_s  # (B, 1) * (T,) -> (B, T)
+            waypoints = waypoints + torch.stack([x, torch.zeros_like(x)], dim=-1)
+        return waypoints - self.lidar_origin_m
 
 
 def with_coordinates(lidar: torch.Tensor) -> torch.Tensor:
