@@ -20,6 +20,7 @@ from fusegpt.data.world.weather import Weather
 # Where KITTI's left colour camera is, seen from its LiDAR, and the height of that LiDAR above the ground.
 MOUNT_M = np.array([0.27, 0.06, -0.08])
 LIDAR_HEIGHT_M = 1.73
+HEIGHT_M = float(LIDAR_HEIGHT_M + MOUNT_M[2])
 HORIZON_AT = 0.46
 NEAR_M = 0.3
 FAR_M = 150.0
@@ -31,6 +32,7 @@ COLOURS = {
     Surface.MARKING: (0.92, 0.92, 0.90),
     Surface.SIDEWALK: (0.58, 0.56, 0.54),
 }
+GLASS = np.array((0.03, 0.05, 0.08), np.float32)
 PALETTE = np.array([COLOURS.get(surface, (0.5, 0.5, 0.5)) for surface in Surface], np.float32)
 ROUGHNESS = np.array([0.30, 0.12, 0.06, 0, 0, 0, 0, 0.10], np.float32)
 
@@ -88,8 +90,7 @@ class Camera:
         rows = self._ground_rows
         samples = [self._look_down(directions, pose, ground, weather) for directions in self._ground]
         colour[rows] = sum(sample[0] for sample in samples) / np.float32(len(samples)) * weather.daylight
-        height = LIDAR_HEIGHT_M + MOUNT_M[2]
-        depth[rows] = np.float32(height) / -self.directions[rows, :, 2]
+        depth[rows] = HEIGHT_M / -self.directions[rows, :, 2]
         semantics[rows] = samples[0][1]
         beyond = depth > FAR_M
         depth[beyond], semantics[beyond] = np.inf, Surface.BACKGROUND
@@ -98,10 +99,10 @@ class Camera:
     def _look_down(
         self, directions: Singles, pose: Floats, ground: Ground, weather: Weather
     ) -> tuple[Singles, NDArray[np.uint8]]:
-        depth = (LIDAR_HEIGHT_M + MOUNT_M[2]) / np.maximum(-directions[..., 2], 1e-3)
-        forward, left = depth + MOUNT_M[0], directions[..., 1] * depth + MOUNT_M[1]
-        cos, sin = np.cos(pose[2]), np.sin(pose[2])
-        x, y = pose[0] + cos * forward - sin * left, pose[1] + sin * forward + cos * left
+        depth = HEIGHT_M / np.maximum(-directions[..., 2], np.float32(1e-3))
+        forward, left = depth + float(MOUNT_M[0]), directions[..., 1] * depth + float(MOUNT_M[1])
+        x0, y0, cos, sin = float(pose[0]), float(pose[1]), float(np.cos(pose[2])), float(np.sin(pose[2]))
+        x, y = x0 + cos * forward - sin * left, y0 + sin * forward + cos * left
         surface = ground.surface(x, y)
         grain = weather.grain(x, y) * ROUGHNESS[surface]
         return PALETTE[surface] * (1 + grain)[..., None], surface
@@ -139,8 +140,8 @@ def _shade(hits: Hits, solids: Solids, weather: Weather, heading: float) -> Sing
     across = np.where(face == 0, hits.local[:, 1] * half[:, 1], hits.local[:, 0] * half[:, 0])
     height = (hits.local[:, 2] + 1) * half[:, 2]
     window = facade & (across % 3.0 > 1.3) & (height % 3.2 > 1.2) & (height % 3.2 < 2.7)
-    colour = np.where(window[:, None], colour * 0.35 + (0.03, 0.05, 0.08), colour)
-    light = weather.light(normal, yaw + heading)
+    colour = np.where(window[:, None], colour * np.float32(0.35) + GLASS, colour)
+    light = weather.light(normal, yaw + np.float32(heading))
     light[solids.glow[hits.solid]] = 1.0
     return (colour * light[:, None]).astype(np.float32)
 

@@ -13,13 +13,13 @@ from fusegpt.data.world.road import Road, lay_road
 from fusegpt.data.world.scenery import STEEL, plant
 from fusegpt.data.world.solids import Solids, block, join
 from fusegpt.data.world.surface import Surface
-from fusegpt.data.world.traffic import Signal, Traffic, brakes, draw_signals, draw_traffic
+from fusegpt.data.world.traffic import EGO, Signal, Traffic, brakes, draw_signals, draw_traffic
 from fusegpt.data.world.weather import Weather, forecast
 
 TICK_S = 0.05
 EGO_START_M = 60.0
-SPARE_M = 130.0
-FASTEST_MPS = 14.0
+SPARE_M = 90.0
+FASTEST_MPS = 12.0
 RED, GREEN, BLACK = (1.0, 0.10, 0.08), (0.10, 0.95, 0.45), (0.06, 0.06, 0.06)
 
 
@@ -55,7 +55,7 @@ class Drive:
     @property
     def route(self) -> Path:
         """The lane that the ego follows."""
-        return self.traffic.lanes[int(self.traffic.lane[0])]
+        return self.traffic.lanes[int(self.traffic.lane[EGO])]
 
     def pose(self, time_s: Floats) -> Floats:
         """x, y, heading of the ego in the world: (K,) -> (K, 3)."""
@@ -65,20 +65,21 @@ class Drive:
         """Everything that stands or drives within `reach_m` of the ego at this time, the ego itself left out."""
         when = np.array([time_s])
         here = self.pose(when)[0, :2]
-        moving = [self._car(number, when, here, reach_m) for number in range(1, len(self.traffic.models))]
         lamps = [_lamp(signal, self.road, time_s) for signal in self.traffic.signals]
-        return join([self.scenery, *lamps, *(car for car in moving if car)]).within(here, reach_m)
+        return join([self.scenery.within(here, reach_m), *lamps, *self._cars(when, here, reach_m)])
 
-    def _car(self, number: int, when: Floats, here: Floats, reach_m: float) -> Solids | None:
-        lane = self.traffic.lanes[self.traffic.lane[number]]
+    def _cars(self, when: Floats, here: Floats, reach_m: float) -> list[Solids]:
         s, speed, acceleration = (
-            self.track.at(values[:, number], when)[0]
-            for values in (self.track.s, self.track.speed, self.track.acceleration)
+            self.track.at(values, when)[0] for values in (self.track.s, self.track.speed, self.track.acceleration)
         )
-        pose = lane.at(np.array([s]))[0]
-        if s > lane.length_m or np.hypot(*(pose[:2] - here)) > reach_m:
-            return None
-        return self.traffic.models[number].solids(pose, braking=bool(brakes(speed, acceleration)))
+        poses, on_road = self.traffic.poses(s)
+        near = on_road & (np.hypot(*(poses[:, :2] - here).T) < reach_m)
+        lit = brakes(speed, acceleration)
+        return [
+            self.traffic.models[number].solids(poses[number], braking=bool(lit[number]))
+            for number in np.flatnonzero(near)
+            if number != EGO
+        ]
 
 
 def make_drive(rng: np.random.Generator, seconds: float, amount_of_traffic: float) -> Drive:
@@ -99,7 +100,7 @@ def _simulate(rng: np.random.Generator, traffic: Traffic, seconds: float) -> Tra
     pose = route.at(traffic.start_m[:1] - expert.MIDDLE_M)[0]
     pose[:2] += rng.normal(0, 0.2) * np.array([-np.sin(pose[2]), np.cos(pose[2])])
     s, speed = traffic.start_m.copy(), traffic.limit(traffic.start_m) * rng.uniform(0.5, 0.9, len(traffic.start_m))
-    speed[0] *= rng.random() > 0.35
+    speed[EGO] *= rng.random() > 0.35
     wheel, near = 0.0, int(s[0] * 2)
     rows = []
     for tick in range(int(np.ceil(seconds / TICK_S)) + 2):

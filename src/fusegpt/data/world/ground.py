@@ -26,8 +26,9 @@ class Ground:
 
     def surface(self, x: Floats, y: Floats) -> NDArray[np.uint8]:
         """The class at points of the world, any shape; background off the map."""
-        column = ((x - self.origin[0]) * CELLS_PER_M).astype(np.int32)
-        row = ((y - self.origin[1]) * CELLS_PER_M).astype(np.int32)
+        west, south = (float(edge) for edge in self.origin)
+        column = ((x - west) * CELLS_PER_M).astype(np.int32)
+        row = ((y - south) * CELLS_PER_M).astype(np.int32)
         np.clip(column, 0, self.codes.shape[1] - 1, out=column)
         np.clip(row, 0, self.codes.shape[0] - 1, out=row)
         return np.asarray(self.codes[row, column])

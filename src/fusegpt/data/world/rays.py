@@ -38,7 +38,9 @@ def cast(origin: Singles, directions: Singles, solids: Solids, windows: Indices)
     rows, columns = directions.shape[:2]
     solid, ray = _pairs(windows, columns)
     start, step = _into_unit_space(origin, directions.reshape(-1, 3), solids, solid, ray)
-    distance = np.where(solids.round[solid], _sphere(start, step), _cube(start, step))
+    distance = _cube(start, step)
+    balls = np.flatnonzero(solids.round[solid])
+    distance[balls] = _sphere(start[:, balls], step[:, balls])
     nearest = np.full(rows * columns, np.inf, np.float32)
     np.minimum.at(nearest, ray, distance)
     won = np.flatnonzero((distance == nearest[ray]) & (distance < np.inf))
@@ -68,7 +70,7 @@ def _into_unit_space(
     turn /= solids.half[:, :, None]
     start = np.einsum("nij,nj->ni", turn, origin - solids.centre).astype(np.float32)
     a, b, c, d, up = (turn[:, i, j].astype(np.float32)[solid] for i, j in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2)))
-    dx, dy, dz = directions.T[:, ray]
+    dx, dy, dz = directions[ray].T
     return start.T[:, solid], np.stack([a * dx + b * dy, c * dx + d * dy, up * dz])
 
 

@@ -20,6 +20,7 @@ from fusegpt.data.world.overhead import overhead
 from fusegpt.data.world.path import Floats
 from fusegpt.data.world.scanner import Scanner
 from fusegpt.data.world.solids import Solids
+from fusegpt.data.world.traffic import EGO
 
 SIGHT_M = 130.0
 
@@ -81,7 +82,7 @@ class WorldReader:
             time_s=time_s,
             image=view.image,
             sweep=self._scanner.scan(pose, solids, world.ground, rng),
-            speed_mps=float(world.track.at(world.track.speed[:, 0], np.array([time_s]))[0]),
+            speed_mps=float(world.track.at(world.track.speed[:, EGO], np.array([time_s]))[0]),
             target_point=_into_frame(pose, self._ahead(world, time_s)[None])[0],
             waypoints=_into_frame(pose, future[:, :2]),
             projection=self._camera.projection,
@@ -90,7 +91,7 @@ class WorldReader:
 
     def _ahead(self, world: Drive, time_s: float) -> Floats:
         """x, y of the route `target_distance_m` further on."""
-        axle = world.track.at(world.track.s[:, 0], np.array([time_s])) - MIDDLE_M
+        axle = world.track.at(world.track.s[:, EGO], np.array([time_s])) - MIDDLE_M
         return world.route.at(axle + self.config.target_distance_m)[0, :2]
 
     def _labels(self, world: Drive, pose: Floats, solids: Solids, view: View) -> dict[str, NDArray[np.generic]]:

@@ -39,14 +39,14 @@ class Scanner:
         returned = (distance < self.range_m) & (noisy > NEAR_M) & (rng.random(distance.shape, np.float32) > DROPOUT)
         points = self.directions.reshape(-1, 3)[returned] * noisy[returned, None]
         reflectance = self._reflectance(hits, pose, solids, ground)[returned]
-        reflectance = np.clip(reflectance + rng.normal(0, 0.03, len(points)), 0, 1)
+        reflectance = np.clip(reflectance + np.float32(0.03) * rng.standard_normal(len(points), np.float32), 0, 1)
         return np.concatenate([points, reflectance[:, None]], axis=1, dtype=np.float32)
 
     def _reflectance(self, hits: Hits, pose: Floats, solids: Solids, ground: Ground) -> Singles:
         reach = np.where(self._ground_m < self.range_m, self._ground_m, 0)
         forward, left = (self.directions.reshape(-1, 3)[:, :2] * reach[:, None]).T
-        cos, sin = np.cos(pose[2]), np.sin(pose[2])
-        surface = ground.surface(pose[0] + cos * forward - sin * left, pose[1] + sin * forward + cos * left)
+        x0, y0, cos, sin = float(pose[0]), float(pose[1]), float(np.cos(pose[2])), float(np.sin(pose[2]))
+        surface = ground.surface(x0 + cos * forward - sin * left, y0 + sin * forward + cos * left)
         reflectance = GROUND_REFLECTANCE[np.minimum(surface, Surface.SIDEWALK)]
         first = hits.distance[hits.ray] < self._ground_m[hits.ray]
         reflectance[hits.ray[first]] = solids.reflectance[hits.solid[first]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,21 @@ class Solids:
         return self.take(distance < reach_m)
 
     def seen_from(self, pose: Floats, up_m: float) -> Solids:
-        """The same things in the frame at pose (x, y, heading), `up_m` above the ground."""
+        """The same things in the frame at pose (x, y, heading), `up_m` above the ground, in single precision."""
         x, y, heading = pose
         cos, sin = np.cos(heading), np.sin(heading)
         dx, dy = self.centre[:, 0] - x, self.centre[:, 1] - y
         centre = np.stack([cos * dx + sin * dy, cos * dy - sin * dx, self.centre[:, 2] - up_m], axis=1)
-        return Solids(centre, self.half, self.yaw - heading, *(getattr(self, f.name) for f in fields(self)[3:]))
+        seen = Solids(centre, self.half, self.yaw - heading, *(getattr(self, f.name) for f in fields(self)[3:]))
+        return Solids(*(_single(getattr(seen, f.name)) for f in fields(self)))
+
+    def placed(self, pose: Floats) -> Solids:
+        """Things of a frame whose origin is put at pose (x, y, heading) of the world."""
+        x, y, heading = pose
+        cos, sin = np.cos(heading), np.sin(heading)
+        forward, left, up = self.centre.T
+        centre = np.stack([x + cos * forward - sin * left, y + sin * forward + cos * left, up], axis=1)
+        return Solids(centre, self.half, self.yaw + heading, *(getattr(self, f.name) for f in fields(self)[3:]))
 
     def corners(self) -> Floats:
         """The eight corners of each: (N, 8, 3), the lower four first."""
@@ -57,6 +67,10 @@ class Solids:
         x = cos * reach[..., 0] - sin * reach[..., 1]
         y = sin * reach[..., 0] + cos * reach[..., 1]
         return self.centre[:, None] + np.stack([x, y, reach[..., 2]], axis=-1)
+
+
+def _single(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.float32) if values.dtype == np.float64 else values
 
 
 def block(

@@ -12,6 +12,7 @@ from fusegpt.data.world.path import STEP_M, Floats, Path
 from fusegpt.data.world.road import Road
 from fusegpt.data.world.vehicle import Vehicle, draw_model
 
+EGO = 0
 STOP_LINE_BEFORE_M = 5.0
 LATEST_BRAKING = 3.5
 
@@ -32,7 +33,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Traffic:
-    """N cars; number 0 is the ego. `leader`: (N,) who drives before whom in its lane, -1 for nobody.
+    """N cars; number `EGO` is the ego. `leader`: (N,) who drives before whom in its lane, -1 for nobody.
 
     lane: (N,) into `lanes`; pace: (N,) share of the limit that each drives; halt_s: (N, 2) when each stands still.
     """
@@ -55,6 +56,14 @@ class Traffic:
             mine = self.lane == number
             speed[mine] = limits[np.clip((s[mine] / STEP_M).astype(int), 0, len(limits) - 1)]
         return speed * self.pace
+
+    def poses(self, s: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """x, y, heading of each car's middle, (N, 3), and whether its lane reaches that far, (N,)."""
+        poses, on_road = np.empty((len(s), 3)), np.empty(len(s), bool)
+        for number, lane in enumerate(self.lanes):
+            mine = self.lane == number
+            poses[mine], on_road[mine] = lane.at(s[mine]), s[mine] <= lane.length_m
+        return poses, on_road
 
     def gaps(self, s: Floats, speed: Floats, time_s: float) -> tuple[Floats, Floats]:
         """Free road before each (inf where there is no end to it) and how fast it gets shorter."""
@@ -104,11 +113,11 @@ def draw_traffic(
     count = len(placed)
     halt = np.full((count, 2), np.inf)
     stands = (rng.random(count) < 0.35) & (lane_of < len(ahead))
-    stands[0] = False
+    stands[EGO] = False
     halt[:, 0] = np.where(stands, rng.uniform(2, seconds, count), np.inf)
     halt[:, 1] = halt[:, 0] + rng.uniform(3, 8, count)
     pace = rng.uniform(0.6, 1.05, count)
-    pace[0] = 1.0
+    pace[EGO] = 1.0
     models = (Vehicle(LENGTH_M, 1.8, 1.48, (0.5, 0.5, 0.5), tall=False), *(draw_model(rng) for _ in range(count - 1)))
     limits = tuple(speed_limits(lane, cruise) for lane in lanes)
     return Traffic(lanes, limits, tuple(stops), signals, models, lane_of, start, _leaders(lane_of, start), pace, halt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,6 +22,7 @@ PAINTS = (
 )
 TYRES, GLASS = (0.05, 0.05, 0.05), (0.12, 0.15, 0.18)
 HEADLAMP, TAIL_LAMP, BRAKE_LAMP = (0.95, 0.95, 0.85), (0.42, 0.05, 0.05), (1.0, 0.12, 0.10)
+Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -30,39 +32,38 @@ class Vehicle:
     length_m: float
     width_m: float
     height_m: float
-    paint: tuple[float, float, float]
+    paint: Triple
     tall: bool
 
     def solids(self, pose: Floats, *, braking: bool) -> Solids:
         """Its parts, standing at (x, y, heading) of its middle."""
-        x, y, yaw = (float(value) for value in pose)
-        length, width = self.length_m / 2, self.width_m / 2
-        waist = self.height_m * (1.0 if self.tall else 0.62)
-        middle = (waist + 0.3) / 2
+        return _parts(self, braking).placed(pose)
 
-        def part(
-            forward: float,
-            z: float,
-            half: tuple[float, float, float],
-            *colours: tuple[float, float, float],
-            glow: bool = False,
-        ) -> Solids:
-            centre = np.array([x + forward * np.cos(yaw), y + forward * np.sin(yaw), z])
-            return block(centre, half, yaw, Surface.VEHICLE, *colours, reflectance=0.55, glow=glow)
 
-        lamp = BRAKE_LAMP if braking else TAIL_LAMP
-        parts = [
-            part(0, 0.2, (length * 0.94, width * 0.92, 0.2), TYRES),
-            part(0, middle, (length, width, (waist - 0.3) / 2), self.paint),
-            part(-length, 0.8, (0.04, width * 0.96, 0.13), lamp, glow=braking),
-            part(length, 0.7, (0.04, width * 0.9, 0.09), HEADLAMP),
-        ]
-        if self.tall:
-            parts.append(part(length - 0.05, waist - 0.5, (0.08, width * 0.9, 0.35), GLASS))
-        else:
-            roof = (self.height_m - waist) / 2
-            parts.append(part(-0.1 * length, waist + roof, (length * 0.52, width * 0.86, roof), GLASS, self.paint))
-        return join(parts)
+@lru_cache(maxsize=1024)
+def _parts(vehicle: Vehicle, braking: bool) -> Solids:
+    """The vehicle in its own frame: the origin on the ground below its middle."""
+    length, width = vehicle.length_m / 2, vehicle.width_m / 2
+    waist = vehicle.height_m * (1.0 if vehicle.tall else 0.62)
+    parts = [
+        _part(0, 0.2, (length * 0.94, width * 0.92, 0.2), TYRES),
+        _part(0, (waist + 0.3) / 2, (length, width, (waist - 0.3) / 2), vehicle.paint),
+        _part(-length, 0.8, (0.04, width * 0.96, 0.13), BRAKE_LAMP if braking else TAIL_LAMP, glow=braking),
+        _part(length, 0.7, (0.04, width * 0.9, 0.09), HEADLAMP),
+    ]
+    if vehicle.tall:
+        parts.append(_part(length - 0.05, waist - 0.5, (0.08, width * 0.9, 0.35), GLASS))
+    else:
+        roof = (vehicle.height_m - waist) / 2
+        parts.append(_part(-0.1 * length, waist + roof, (length * 0.52, width * 0.86, roof), GLASS, vehicle.paint))
+    return join(parts)
+
+
+def _part(
+    forward: float, z: float, half: Triple, colour: Triple, top: Triple | None = None, *, glow: bool = False
+) -> Solids:
+    centre = np.array([forward, 0.0, z])
+    return block(centre, half, 0.0, Surface.VEHICLE, colour, top, reflectance=0.55, glow=glow)
 
 
 def draw_model(rng: np.random.Generator, *, cars_only: bool = False) -> Vehicle:

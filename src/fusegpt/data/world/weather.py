@@ -41,21 +41,23 @@ class Weather:
         """Light (K,) on sides that face `normal` (K, 3) of solids turned by `yaw` in the world."""
         cos, sin = np.cos(yaw), np.sin(yaw)
         x, y = cos * normal[:, 0] - sin * normal[:, 1], sin * normal[:, 0] + cos * normal[:, 1]
-        toward = x * self.sun[0] + y * self.sun[1] + normal[:, 2] * self.sun[2]
+        east, north, up = (float(part) for part in self.sun)
+        toward = x * east + y * north + normal[:, 2] * up
         open_sky = 0.75 + 0.25 * normal[:, 2]
         return np.asarray(self.ambient * open_sky + self.sunlight * np.maximum(toward, 0.0))
 
     def haze(self, colour: Singles, depth_m: Singles, glow: NDArray[np.bool_]) -> Singles:
         """What is far fades into the horizon, a light half as fast; the sky (infinitely far) keeps its colour."""
-        far = np.where(np.isfinite(depth_m), depth_m, 0.0) * np.where(glow.reshape(depth_m.shape), 0.5, 1.0)
-        share = np.exp(-far / self.visibility_m).astype(np.float32)[..., None]
-        return colour * share + self.horizon * (1 - share)
+        far = np.where(np.isfinite(depth_m), depth_m, np.float32(0))
+        far.ravel()[glow] *= np.float32(0.5)
+        share = np.exp(far * np.float32(-1 / self.visibility_m))[..., None]
+        return np.asarray((colour - self.horizon) * share + self.horizon)
 
     def grain(self, x: Floats, y: Floats) -> Singles:
         """Roughness of the ground, about -1..1, fixed to the world."""
-        column = (x * GRAIN_PER_M).astype(np.int32) % GRAIN_CELLS
-        row = (y * GRAIN_PER_M).astype(np.int32) % GRAIN_CELLS
-        return self.texture[row, column]
+        column = (x * GRAIN_PER_M).astype(np.int32) & (GRAIN_CELLS - 1)
+        row = (y * GRAIN_PER_M).astype(np.int32) & (GRAIN_CELLS - 1)
+        return np.asarray(self.texture[row, column])
 
 
 SKIES = (
