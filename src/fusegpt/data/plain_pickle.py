@@ -76,6 +76,11 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """How those protocols write the content of an empty array."""
+    return b""
+
+
 # The names under which NumPy 1 and 2 write arrays and scalars, and what stands for each here.
 _KNOWN: Mapping[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
@@ -84,6 +89,7 @@ _KNOWN: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): None,
     ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 
 

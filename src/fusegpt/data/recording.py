@@ -82,11 +82,14 @@ def existing(root: str) -> Path:
 
 
 def chosen(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The drives that `data.drives` names, in full or by a part; all where it is empty. Raises DataError if none."""
-    kept = sorted(name for name in names if not wanted or any(part in name for part in wanted))
-    if names and not kept:
-        raise DataError(f"data.drives: none of the {len(names)} drives has {', '.join(wanted)} in its name")
-    return kept
+    """The drives that `data.drives` names, sorted; all where it is empty.
+
+    A part may fit many drives: "Town05" is a town. Raises DataError where a part fits none.
+    """
+    for part in wanted:
+        if not any(part in name for name in names):
+            raise DataError(f"data.drives: none of the {len(names)} drives has {part!r} in its name")
+    return sorted(name for name in names if not wanted or any(part in name for part in wanted))
 
 
 def inside(root: Path, relative: object) -> Path:
