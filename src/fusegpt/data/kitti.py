@@ -1,12 +1,15 @@
-"""KITTI raw: the layout that the KITTI site hands out."""
+"""KITTI raw: the layout that the KITTI site hands out, its synced and rectified drives."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from fusegpt.data.driving import DrivingData
+
+if TYPE_CHECKING:
+    from fusegpt.data.kitti_reader import KittiReader
 
 
 class KittiData(DrivingData):
@@ -18,3 +21,10 @@ class KittiData(DrivingData):
     poses: Literal["dead_reckoning", "gps"] = Field(
         default="dead_reckoning", description="Where waypoints come from: measured speed and heading, or GPS."
     )
+    max_gap_s: float = Field(default=0.35, gt=0, description="A longer hole in the ego motion is never read across.")
+
+    def reader(self) -> KittiReader:
+        """Raises DataError where `root` holds no drive."""
+        from fusegpt.data.kitti_reader import KittiReader
+
+        return KittiReader(self)

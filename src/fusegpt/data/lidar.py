@@ -233,4 +233,5 @@ class _Bins(NamedTuple):
         guess = np.fmax(np.clip(np.floor((wide - self.low) * self.scale), -1, self.n), -1).astype(np.intp)
         guess += wide >= edges[guess + 2]
         guess -= wide < edges[guess + 1]
-        return guess.astype(np.float64)
+        bins: NDArray[np.float64] = guess.astype(np.float64)
+        return bins

@@ -1,0 +1,31 @@
+"""A camera image of any size -> the size that the model sees. Packing and serving both use this, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def resized(image: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (3, height_px, width_px), the whole picture, antialiased. Raises ValueError for another shape."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image must be (H, W, 3), not {image.shape}")
+    if image.shape[:2] != (height_px, width_px):
+        picture = Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BILINEAR)
+        image = np.asarray(picture)
+    return np.ascontiguousarray(image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+
+
+def rescaled(
+    projection: NDArray[np.floating[Any]], shape: tuple[int, ...], height_px: int, width_px: int
+) -> NDArray[np.float32]:
+    """A (3, 4) projection onto an image of `shape` (H, W, ...) -> the same onto the resized image.
+
+    Pixel centres are at whole numbers, so the image's corner is at -0.5.
+    """
+    sx, sy = width_px / shape[1], height_px / shape[0]
+    scale = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+    return (scale @ projection).astype(np.float32)
