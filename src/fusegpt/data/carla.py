@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from fusegpt.data.carla_labels import read_labels
 from fusegpt.data.carla_layout import LAYOUTS, LIDAR_AHEAD_M, CarlaLayout
@@ -46,7 +46,7 @@ class CarlaData(DrivingData):
 
     source: Literal["carla"] = Field(default="carla", description="Which reader reads it.")
     root: str = Field(description="The folder above the routes, at any depth down to four.")
-    layout: Literal["2021", "2022"] = Field(default="2022", description="Which of the two data sets it is.")
+    layout: Annotated[Literal["2021", "2022"], BeforeValidator(str)] = Field(default="2022", description="Which of the two data sets it is.")
     camera: Literal["front", "stitched"] = Field(
         default="stitched", description="The whole stored image (2022: three cameras side by side), or its front part."
     )

@@ -260,6 +260,12 @@ def test_routes_are_found_at_any_depth_and_sorted_by_name(carla_folder: Any, str
     assert reader.frames("Town02/a") == 5
 
 
+def test_a_layout_may_be_written_as_the_number_that_a_spec_makes_of_it() -> None:
+    assert CarlaData.model_validate({"root": "x", "layout": 2021}).layout == "2021"
+    with pytest.raises(ValueError, match="layout"):
+        CarlaData.model_validate({"root": "x", "layout": 2023})
+
+
 def test_a_wrong_root_layout_or_drive_is_told_by_its_setting(
     tmp_path: Path, carla_folder: Any, straight_poses: Any
 ) -> None:
