@@ -46,7 +46,9 @@ class CarlaData(DrivingData):
 
     source: Literal["carla"] = Field(default="carla", description="Which reader reads it.")
     root: str = Field(description="The folder above the routes, at any depth down to four.")
-    layout: Annotated[Literal["2021", "2022"], BeforeValidator(str)] = Field(default="2022", description="Which of the two data sets it is.")
+    layout: Annotated[Literal["2021", "2022"], BeforeValidator(str)] = Field(
+        default="2022", description="Which of the two data sets it is."
+    )
     camera: Literal["front", "stitched"] = Field(
         default="stitched", description="The whole stored image (2022: three cameras side by side), or its front part."
     )
