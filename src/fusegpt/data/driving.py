@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fusegpt.config import Config
 from fusegpt.data.lidar import BevGrid
+from fusegpt.data.sample import Reader
 from fusegpt.data.splits import Splits
 
 
@@ -28,3 +29,21 @@ class DrivingData(Config):
     on_problem: Literal["skip", "refuse"] = Field(
         default="skip", description="What to do with a broken file: leave its frame out, or refuse the data set."
     )
+    flip_probability: float = Field(
+        default=0.0, ge=0, le=1, description="Share of training samples that are mirrored from left to right."
+    )
+
+    @model_validator(mode="after")
+    def _reads(self) -> DrivingData:
+        if list(self.horizons_s) != sorted(set(self.horizons_s)) or self.horizons_s[0] <= 0:
+            raise ValueError(f"horizons_s ({self.horizons_s}) must be above 0 and grow")
+        if self.flip_probability and self.lidar.y_min_m != -self.lidar.y_max_m:
+            raise ValueError(
+                f"flip_probability needs a grid as wide to the left as to the right: lidar.y_min_m "
+                f"({self.lidar.y_min_m}) is not -lidar.y_max_m ({self.lidar.y_max_m})"
+            )
+        return self
+
+    def reader(self) -> Reader:
+        """What reads this source. Raises DataError where there is nothing to read."""
+        raise NotImplementedError

@@ -28,4 +28,15 @@ def rescaled(
     """
     sx, sy = width_px / shape[1], height_px / shape[0]
     scale = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
-    return (scale @ projection).astype(np.float32)
+    onto: NDArray[np.float32] = (scale @ projection).astype(np.float32)
+    return onto
+
+
+def picked(label: NDArray[Any], height_px: int, width_px: int) -> NDArray[Any]:
+    """A map (H, W) of classes or depths -> (height_px, width_px): the nearest pixel's value, never one in between."""
+    rows, columns = (
+        ((np.arange(size) + 0.5) * whole / size).astype(int)
+        for size, whole in zip((height_px, width_px), label.shape, strict=True)
+    )
+    nearest: NDArray[Any] = label[rows[:, None], columns]
+    return nearest
