@@ -114,8 +114,13 @@ def _encoded(served: Served, answer: Answer[Arrays], stages_s: Mapping[str, floa
     check_answers([answer.value], served.signature, 1)
     stages = {**stages_s, "queue": answer.queue_s, "predict": answer.predict_s}
     return {
-        **{name: np.asarray(value).tolist() for name, value in answer.value.items()},
+        **{name: _plain(value) for name, value in answer.value.items()},
         "model": {"name": served.name, "version": served.version},
         "timings_ms": {stage: round(1000 * seconds, 3) for stage, seconds in stages.items()},
         "batch_size": answer.batch_size,
     }
+
+
+def _plain(value: np.ndarray[Any, Any]) -> Any:
+    """Lists of numbers; one number where there is only one."""
+    return value.item() if value.shape in ((), (1,)) else value.tolist()

@@ -52,7 +52,7 @@ def _field(tensor: Tensor) -> dict[str, Any]:
 
 def _output(tensor: Tensor) -> dict[str, Any]:
     leaf: dict[str, Any] = {"type": "string" if tensor.dtype == "text" else "number"}
-    for _ in tensor.shape:
+    for _ in tensor.shape if tensor.shape != (1,) else ():
         leaf = {"type": "array", "items": leaf}
     return {**leaf, "description": _told(tensor)}
 

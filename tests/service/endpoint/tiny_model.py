@@ -23,7 +23,7 @@ SIGNATURE = Signature(
     ),
     outputs=(
         Tensor(name="waypoints", dtype="float32", shape=(4, 2), description="x y in metres"),
-        Tensor(name="steer", dtype="float32", shape=()),
+        Tensor(name="steer", dtype="float32", shape=(1,)),
     ),
 )
 
@@ -47,7 +47,7 @@ class TinyPredictor:
         if item["speed_mps"][0] < 0:
             raise InputError("speed_mps", "must not be negative")
         waypoints = np.tile(item["target_point"] * self.factor, (4, 1)).astype(np.float32)
-        return {"waypoints": waypoints, "steer": np.float32(len(item["sweep"])) * np.ones((), np.float32)}
+        return {"waypoints": waypoints, "steer": np.asarray([len(item["sweep"])], np.float32)}
 
 
 class Shelf:
