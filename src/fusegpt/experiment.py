@@ -148,25 +148,41 @@ def _place(nested: dict[str, Any], path: list[str], value: Any, key: str) -> Non
 
 
 def _retag(nested: dict[str, Any], before: Experiment) -> None:
-    """Where a group changed its class, drop the settings that only the old class had and that nobody wrote."""
+    """Where a group changed its class: the new class's defaults, under the settings that somebody wrote.
+
+    A default belongs to its class (each data source has its own split height), so one that was never changed goes.
+    """
     for group, field in TAGS.items():
-        old = getattr(before, group)
-        if nested[group].get(field) == getattr(old, field):
+        old, now = getattr(before, group), nested[group]
+        if now.get(field) == getattr(old, field):
             continue
-        written_before = old.model_dump(mode="json")
-        fields = _fields_of(group, nested[group].get(field))
-        nested[group] = {
-            name: value
-            for name, value in nested[group].items()
-            if name in fields or name not in written_before or value != written_before[name]
-        }
+        new = _class_of(group, now.get(field))
+        was, untouched = flatten(old.model_dump(mode="json")), _defaults(type(old))
+        kept = _defaults(new) if new else {}
+        for key, value in flatten(now).items():
+            common = key.split(".")[0] in (new.model_fields if new else {})
+            if key not in was or value != was[key] or (common and (key not in untouched or value != untouched[key])):
+                kept[key] = value
+        nested[group] = {}
+        for key, value in kept.items():
+            _deepen(nested[group], key.split("."), value)
 
 
-def _fields_of(group: str, tag: object) -> set[str]:
-    """The names of the fields of the class that `tag` names within `group`."""
-    annotation = Experiment.model_fields[group]
-    members = getattr(annotation.annotation, "__args__", (annotation.annotation,))
-    for member in members:
-        if member is not None and member.model_fields[TAGS[group]].default == tag:
-            return set(member.model_fields)
-    return set()
+def _defaults(config: type[Config]) -> dict[str, Any]:
+    """The settings of a class that need not be written, by dotted key."""
+    return flatten(config.model_construct().model_dump(mode="json"))
+
+
+def _deepen(nested: dict[str, Any], path: list[str], value: Any) -> None:
+    """Put a value at its path, making the groups on the way."""
+    for group in path[:-1]:
+        nested = nested.setdefault(group, {})
+    nested[path[-1]] = value
+
+
+def _class_of(group: str, tag: object) -> type[Config] | None:
+    """The class that `tag` names within `group`."""
+    annotation: Any = Experiment.model_fields[group].annotation
+    members: tuple[type[Config], ...] = getattr(annotation, "__args__", (annotation,))
+    tagged = (member for member in members if member.model_fields[TAGS[group]].default == tag)
+    return next(tagged, None)
