@@ -23,13 +23,17 @@ app = typer.Typer(
 data_app = typer.Typer(help="Fetch, check, pack and look at driving data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
-Job = Annotated[str, typer.Argument(metavar="SPEC|EXPERIMENT", help="A spec file (.yaml, .json) or an experiment's name.")]
+Job = Annotated[
+    str, typer.Argument(metavar="SPEC|EXPERIMENT", help="A spec file (.yaml, .json) or an experiment's name.")
+]
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.")]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. model.n_head=8. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. model.n_head=8. Repeatable."),
 ]
 Source = Annotated[
-    str, typer.Option("--data", metavar="SOURCE[:ROOT]", help="Where driving comes from, e.g. world or kitti:/data/kitti.")
+    str,
+    typer.Option("--data", metavar="SOURCE[:ROOT]", help="Where driving comes from, e.g. world or kitti:/data/kitti."),
 ]
 RunName = Annotated[str, typer.Option("--name", help="Name of the run; made from the time when left out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not text for people.")]
@@ -49,7 +53,12 @@ def root(
 
 @app.command(epilog="Example: fusegpt train fusion_waypoints --set training.epochs=3")
 def train(
-    job: Job, set_: Assignments = None, data: Source = "", name: RunName = "", dry_run: DryRun = False, json: Json = False
+    job: Job,
+    set_: Assignments = None,
+    data: Source = "",
+    name: RunName = "",
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Train one model with the experiment's settings, track it and register it."""
     from service.commands import search
@@ -169,7 +178,7 @@ def experiments(json: Json = False) -> None:
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Check this machine: Python, packages, devices, data, tracking, cluster, disk. Exit code 1 when something fails."""
+    """Check this machine: packages, devices, data, tracking, cluster, disk. Exit code 1 where something fails."""
     from service.commands import doctor as command
 
     command.doctor(json=json)

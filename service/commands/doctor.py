@@ -80,7 +80,9 @@ def driving(settings: Settings) -> Finding:
         return Finding("data", "fail", f"FUSEGPT_DATA: {settings.data} is no folder")
     drives = sorted(p.name for p in settings.data.glob("*/*_sync"))
     if not drives:
-        return Finding("data", "fail", f"FUSEGPT_DATA: no KITTI drive (<date>/<date>_drive_<n>_sync) in {settings.data}")
+        return Finding(
+            "data", "fail", f"FUSEGPT_DATA: no KITTI drive (<date>/<date>_drive_<n>_sync) in {settings.data}"
+        )
     return Finding("data", "ok", f"{len(drives)} KITTI drives in {settings.data}")
 
 

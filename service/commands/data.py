@@ -1,0 +1,101 @@
+"""`fusegpt data fetch|check|pack|show`."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from fusegpt.config import SettingError
+from fusegpt.data import DataConfig
+from fusegpt.data.sample import Reader, Sample
+from service.cli import show as show_json
+from service.commands.job import experiment_of
+from service.settings import Settings
+
+
+def _data_of(job: str, assignments: list[str], data: str) -> tuple[DataConfig, Settings]:
+    settings = Settings.read()
+    return experiment_of(job, assignments, data, settings).data, settings
+
+
+def fetch(source: str, drives: str, to: Path, date: str, url: str, *, json: bool) -> None:
+    """Bring drives from the data set's public site."""
+    from fusegpt.data.fetch import KITTI_URL, fetch_kitti
+
+    if source != "kitti":
+        raise SettingError(f"source: {source!r} cannot be fetched; kitti can (docs/data.md says where the others are)")
+    names = [drive.strip() for drive in drives.split(",") if drive.strip()]
+    fetched = fetch_kitti(names, to, date=date, base_url=url or KITTI_URL, progress=_line if not json else None)
+    if json:
+        return show_json({"root": str(to), "drives": [str(folder) for folder in fetched]})
+    typer.echo(f"{len(fetched)} drives in {to}; use them with --data kitti:{to}")
+    return None
+
+
+def check(job: str, assignments: list[str], data: str, *, json: bool) -> None:
+    """Read every file once; exit code 1 where something is broken."""
+    from fusegpt.data.check import check as checked
+
+    config, _ = _data_of(job, assignments, data)
+    report = checked(config)
+    if json:
+        show_json(asdict(report))
+    else:
+        typer.echo(str(report))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def pack(job: str, assignments: list[str], data: str, *, json: bool) -> None:
+    """Make the packed form."""
+    from fusegpt.data.packed import open_splits
+
+    config, settings = _data_of(job, assignments, data)
+    splits = open_splits(config, settings.cache, progress=_line if not json else None)
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+    if json:
+        return show_json({**sizes, "fingerprint": splits.fingerprint})
+    typer.echo(f"train {sizes['train']}, val {sizes['val']}, test {sizes['test']} samples; {splits.fingerprint}")
+    return None
+
+
+def show(job: str, assignments: list[str], data: str, drive: str, frame: int, to: Path, *, json: bool) -> None:
+    """Draw one sample."""
+    from fusegpt.figures import draw_sample
+
+    config, _ = _data_of(job, assignments, data)
+    sample = sample_of(config.reader(), drive, frame)
+    draw_sample(sample, to)
+    if json:
+        return show_json({"drive": sample.drive, "frame": sample.frame, "picture": str(to)})
+    typer.echo(f"{to}: {sample.drive}, frame {sample.frame}, {sample.speed_mps:.1f} m/s")
+    return None
+
+
+def sample_of(reader: Reader, drive: str, frame: int) -> Sample:
+    """One sample of a drive, by its part of the name; the middle one where `frame` is negative."""
+    found = [name for name in reader.drives() if drive in name]
+    if not found:
+        raise SettingError(f"--drive: there is no {drive!r}; there are {', '.join(reader.drives()) or 'none'}")
+    samples = reader.samples(found[0])
+    if frame < 0:
+        samples = itertools.islice(samples, reader.frames(found[0]) // 2, None)
+    wanted: Callable[[Sample], bool] = lambda sample: frame < 0 or sample.frame == frame  # noqa: E731
+    sample = next((sample for sample in samples if wanted(sample)), None)
+    if sample is None:
+        raise SettingError(f"--frame: {found[0]} has no usable frame {frame if frame >= 0 else 'in its second half'}")
+    return sample
+
+
+def _line(done: int, total: int, what: str = "") -> None:
+    """Progress on stderr: one line that is rewritten on a terminal, ten lines elsewhere."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{what} {done}/{total}\033[K" + ("\n" if done == total else ""))
+    elif total and (done == total or done * 10 // total != (done - 1) * 10 // total):
+        sys.stderr.write(f"{what} {done}/{total}\n")
+    sys.stderr.flush()

@@ -1,0 +1,89 @@
+"""`fusegpt promote`, `rollback`, `serve` and `predict`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+import experiments
+from fusegpt.config import SettingError
+from service.cli import show
+from service.client import Client
+from service.errors import NotFound, Refused
+from service.registry import Registry
+from service.settings import Settings
+
+
+def promote(name: str, version: int, *, force: bool, json: bool) -> None:
+    """Let a version pass the gate. Raises Refused where the gate says no."""
+    experiments.load(name)
+    registry = Registry(Settings.read())
+    versions = registry.versions(name)
+    if not versions:
+        raise NotFound(f"{name} has no registered version; train or tune it first")
+    decision = registry.promote(name, version or versions[0].number, force)
+    if json:
+        show(asdict(decision))
+    if not decision.accepted:
+        raise Refused(decision.reason)
+    if not json:
+        typer.echo(decision.reason)
+
+
+def rollback(name: str, *, json: bool) -> None:
+    """Give the alias back to the champion before."""
+    experiments.load(name)
+    version = Registry(Settings.read()).rollback(name)
+    if json:
+        return show({"name": name, "champion": version.number})
+    typer.echo(f"champion of {name}: version {version.number}")
+    return None
+
+
+def serve(name: str, host: str, port: int, *, json: bool) -> None:
+    """Serve the champion until SIGINT or SIGTERM."""
+    from service.endpoint.server import serve as serving
+
+    experiments.load(name)
+    settings = Settings.read()
+    changes = {"host": host or settings.host, "port": settings.port if port < 0 else port}
+    settings = Settings.model_validate({**settings.model_dump(), **changes})
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    with serving(settings, name) as endpoint:
+        if json:
+            show({"url": endpoint.url, "name": endpoint.name})
+        else:
+            typer.echo(f"{name} at {endpoint.url}  (documentation at {endpoint.url}/docs; Ctrl-C ends it)")
+        ended.wait()
+
+
+def predict(image: Path, sweep: Path, speed: float, target: str, url: str, *, json: bool) -> None:
+    """Ask the endpoint for waypoints and control."""
+    settings = Settings.read()
+    with Client(url or f"http://{settings.host}:{settings.port}") as client:
+        prediction = client.predict(image=image, sweep=sweep, speed_mps=speed, target_point=_point(target))
+    if json:
+        outputs = {
+            key: value if isinstance(value, str) else value.tolist() for key, value in prediction.outputs.items()
+        }
+        return show({**outputs, "model": {"name": prediction.name, "version": prediction.version}})
+    typer.echo(f"{prediction.name}, version {prediction.version}")
+    for number, (x, y) in enumerate(prediction.outputs["waypoints"], 1):
+        typer.echo(f"  waypoint {number}: {x:6.2f} m ahead, {y:6.2f} m to the left")
+    for name in ("steer", "throttle", "brake"):
+        typer.echo(f"  {name}: {float(prediction.outputs[name]):.3f}")
+    return None
+
+
+def _point(written: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in written.split(","))
+    except ValueError:
+        raise SettingError(f"--target: {written!r} is no point; write X,Y in metres, e.g. 19.5,-1.2") from None
+    return x, y

@@ -1,0 +1,99 @@
+"""From an experiment to a champion: a search (or one training), the best trial registered, the gate.
+
+The commands and the demo call this; the job service will.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fusegpt.experiment import Experiment
+from fusegpt.training.report import Report
+from service.events import Observer, Search, Trial, best_of
+from service.registry import Decision, Registry, Version
+from service.settings import Settings
+from service.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to. `version` and `decision` are None where no trial reported the metric, or none was asked for."""
+
+    search: Search
+    trials: list[Trial]
+    best: Trial | None
+    version: Version | None = None
+    decision: Decision | None = None
+
+
+def search_of(experiment: Experiment, name: str, settings: Settings) -> Search:
+    """The search of this experiment under a name; the name is made from the time when it is empty."""
+    name = name or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    headline = experiment.task.build(experiment).headline
+    return Search(name, experiment, settings.runs / name, experiment.search.metric or headline.name, headline.mode)
+
+
+def tune(
+    search: Search, settings: Settings, observers: Sequence[Observer], *, resume: bool = False, promote: bool = True
+) -> Outcome:
+    """Search the space on the cluster that `settings` names, register the best trial, promote it if it is better."""
+    from service.cluster import tune as cluster
+
+    tracker = Tracker(settings)
+    trials = cluster.search(search, settings, [tracker, *observers], resume=resume)
+    return _publish(search, trials, tracker, settings, promote=promote)
+
+
+def train(search: Search, settings: Settings, observers: Sequence[Observer], *, promote: bool = False) -> Outcome:
+    """Train the experiment as it stands: a search of one trial, without a tuner."""
+    tracker = Tracker(settings)
+    trial = Trial("trial_00000", 0, {}, search.folder / "trial_00000")
+    watchers = [tracker, *observers]
+    _tell(watchers, lambda watcher: watcher.search_started(search))
+    _tell(watchers, lambda watcher: watcher.trial_started(trial))
+    _run(search, trial, settings, watchers)
+    _tell(watchers, lambda watcher: watcher.trial_ended(trial))
+    _tell(watchers, lambda watcher: watcher.search_ended(search, [trial]))
+    return _publish(search, [trial], tracker, settings, promote=promote)
+
+
+def _tell(observers: Sequence[Observer], event: Callable[[Observer], None]) -> None:
+    for observer in observers:
+        event(observer)
+
+
+def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer]) -> None:
+    from service.cluster.train import run_trial
+
+    start = time.perf_counter()
+
+    def report(told: Report) -> None:
+        trial.epoch, trial.metrics = told.epoch, dict(told.metrics)
+        trial.seconds = time.perf_counter() - start
+        value = told.metrics[search.metric]
+        pick = min if search.mode == "min" else max
+        trial.best = value if trial.best is None else pick(trial.best, value)
+        _tell(observers, lambda watcher: watcher.trial_reported(trial))
+
+    try:
+        run_trial(search.experiment, trial.folder, settings.cache, report)
+        trial.state = "finished"
+    except KeyboardInterrupt:
+        trial.state, trial.error = "stopped", "interrupted"
+        raise
+    except Exception as error:
+        trial.state, trial.error = "failed", f"{type(error).__name__}: {error}"
+
+
+def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Settings, *, promote: bool) -> Outcome:
+    best = best_of(search, trials)
+    if best is None:
+        return Outcome(search, trials, None)
+    registry = Registry(settings)
+    name = search.experiment.name
+    version = registry.register(name, best.folder / "best", tracker.run_id(best), best.metrics)
+    decision = registry.promote(name, version.number) if promote else None
+    return Outcome(search, trials, best, version, decision)
