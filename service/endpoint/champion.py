@@ -63,13 +63,10 @@ class RegistryChampions:
 
     def version(self) -> int | None:
         champion = self._registry.champion(self._name)
-        return None if champion is None else int(champion.number)
+        return None if champion is None else champion.number
 
     def folder(self, version: int) -> Path:
-        champion = self._registry.champion(self._name)
-        if champion is None or int(champion.number) != version:
-            raise LookupError(f"version {version} of {self._name} is no longer the champion")
-        return Path(self._registry.download(champion))
+        return self._registry.download(self._registry.version(self._name, version))
 
 
 @dataclass(frozen=True)
@@ -188,11 +185,9 @@ def check_answers(answers: Sequence[Arrays], signature: Signature, count: int) -
 
 
 def _metrics(folder: Path) -> Mapping[str, Any]:
+    """The figures that the training kept beside the weights, where it did."""
     file = folder / "metrics.json"
-    if not file.is_file():
-        return {}
-    metrics = json.loads(file.read_text())
-    return metrics if isinstance(metrics, dict) else {}
+    return dict(json.loads(file.read_text()).get("metrics", {})) if file.is_file() else {}
 
 
 def _told(error: Exception) -> str:
