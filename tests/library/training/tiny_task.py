@@ -63,6 +63,7 @@ class TinyTask:
             self.splits.train.y[:] = np.nan  # type: ignore[attr-defined]
 
     def build_model(self, fetch: bool = True) -> nn.Module:
+        del fetch
         return nn.Sequential(
             nn.Linear(FEATURES, 16), nn.LayerNorm(16), nn.GELU(), nn.Dropout(self.dropout), nn.Linear(16, 1)
         )
