@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fusegpt.config import closest
-from service.errors import ClusterUnreachable, NotFound
+from service.errors import NotFound
 from service.settings import Settings
 from service.tracking.spool import in_use
-from service.tracking.store import connect, database, quoted
+from service.tracking.store import connect, database, quoted, reaching
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,7 +86,7 @@ class History:
 
     def curve(self, trial: TrialRow, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of one metric of a trial, in order."""
-        with self._reaching():
+        with reaching(self._settings):
             return [(point.step, point.value) for point in self._client.get_metric_history(trial.run_id, metric)]
 
     @cached_property
@@ -99,7 +98,7 @@ class History:
         file = database(self._settings)
         if file is not None and not file.exists():
             return
-        with self._reaching():
+        with reaching(self._settings):
             named = {e.experiment_id: e.name for e in self._client.search_experiments()}
             ids = [id for id, name in named.items() if experiment in (None, name)]
             token = None
@@ -111,18 +110,6 @@ class History:
                 token = page.token
                 if not token:
                     return
-
-    @contextlib.contextmanager
-    def _reaching(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except (MlflowException, OSError) as error:
-            cause = (str(error).splitlines() or [""])[0][:300]
-            raise ClusterUnreachable(
-                f"MLFLOW_TRACKING_URI: {self._settings.tracking_uri} does not answer ({cause})"
-            ) from error
 
 
 def _search(run: Run, experiment: str) -> SearchRow:

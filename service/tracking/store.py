@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service.errors import ClusterUnreachable, NotFound
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,3 +72,17 @@ def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
 def quoted(value: str) -> str:
     """A value within an MLflow filter. Filters know no escapes, so a value with both quotes cannot be asked for."""
     return f'"{value}"' if "'" in value else f"'{value}'"
+
+
+@contextmanager
+def reaching(settings: Settings, missing: str = "") -> Iterator[None]:
+    """MLflow's errors as ours: ClusterUnreachable naming the setting, or NotFound saying `missing`."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        if missing and getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            raise NotFound(missing) from error
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ClusterUnreachable(f"MLFLOW_TRACKING_URI: {settings.tracking_uri} does not answer ({cause})") from error
