@@ -61,7 +61,7 @@ def fetch_kitti(
     return folders
 
 
-def drive_name(written: str) -> tuple[str, str]:
+def drive_name(written: str, date: str = FIRST_DATE) -> tuple[str, str]:
     """ "1" or "0001" -> ("2011_09_26", "2011_09_26_drive_0001"). Raises SettingError."""
     match = SPELLING.fullmatch(written.strip())
     if match is None:
