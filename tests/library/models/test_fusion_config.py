@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -54,13 +55,13 @@ def test_heads_may_differ_from_stage_to_stage() -> None:
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(settings: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
-        FusionConfig(**settings)
+        FusionConfig.model_validate(settings)
 
 
 @pytest.mark.parametrize("key", ["image_encoder", "lidar_encoder"])
 def test_an_unknown_encoder_is_named_with_the_nearest_one(key: str) -> None:
     with pytest.raises(SettingError, match=rf"model\.{key}: timm knows no model 'resnet188' \(did you mean resnet18"):
-        FusionConfig(**{key: "resnet188"}).build()
+        FusionConfig.model_validate({key: "resnet188"}).build()
 
 
 def test_an_encoder_that_has_no_stages_is_refused() -> None:
@@ -78,7 +79,5 @@ def test_every_setting_is_described() -> None:
 
 
 def test_settings_cost_no_heavy_import() -> None:
-    import subprocess
-
     code = "import sys, fusegpt.models; assert not {'torch', 'timm'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
