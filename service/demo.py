@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import experiments
 from fusegpt.config import SettingError
+from fusegpt.data.lidar import histogram
 from fusegpt.data.packed import open_splits
 from fusegpt.data.sample import Sample
 from fusegpt.experiment import Experiment
@@ -105,8 +107,6 @@ def ask(url: str, sample: Sample) -> Prediction:
 
 def show(experiment: Experiment, sample: Sample, answer: Prediction, picture: Path) -> None:
     """Print the waypoints beside what the car then did, and draw them."""
-    from fusegpt.figures import draw_prediction
-
     predicted = np.asarray(answer.outputs["waypoints"])
     say(f"   {sample.drive}, frame {sample.frame}, {sample.speed_mps:.1f} m/s; {answer.name} version {answer.version}")
     say("   ahead by   predicted x, y (m)      driven x, y (m)   error (m)")
@@ -115,8 +115,26 @@ def show(experiment: Experiment, sample: Sample, answer: Prediction, picture: Pa
         say(f"   {horizon:6.1f} s   {x:9.2f} {y:9.2f}    {tx:9.2f} {ty:9.2f}   {error:8.2f}")
     control = ", ".join(f"{name} {float(answer.outputs[name].item()):.2f}" for name in ("steer", "throttle", "brake"))
     say(f"   control: {control}")
-    draw_prediction(sample, predicted, picture)
-    say(f"   picture: {picture}")
+    say(f"   picture: {draw(experiment, sample, predicted, picture)}")
+
+
+def draw(experiment: Experiment, sample: Sample, predicted: NDArray[np.float32], picture: Path) -> Path:
+    """Predicted, driven and straight-on waypoints over the image and from above."""
+    from fusegpt.figures.waypoints import Drawn, draw_waypoints
+
+    ahead = np.array(experiment.data.horizons_s, np.float32) * sample.speed_mps
+    drawn = Drawn(
+        image=sample.image,
+        lidar=histogram(sample.sweep, experiment.data.lidar),
+        grid=experiment.data.lidar,
+        prediction=predicted,
+        truth=sample.waypoints,
+        baseline=np.stack([ahead, np.zeros_like(ahead)], axis=1),
+        target_point=sample.target_point,
+        projection=sample.projection,
+        title=f"{sample.drive}, frame {sample.frame}",
+    )
+    return draw_waypoints([drawn], picture, title="The champion's answer, over HTTP")
 
 
 def keep(settings: Settings, url: str, running: ExitStack) -> None:

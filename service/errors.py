@@ -40,6 +40,8 @@ def exit_code(error: Exception) -> int | None:
         return error.exit_code
     if isinstance(error, SettingError | DataError | ValueError):
         return 2
+    if type(error).__name__ in ("TrainingError", "FetchError"):  # not imported: they bring torch along
+        return 1
     if isinstance(error, FileNotFoundError):
         return 3
     return None

@@ -66,11 +66,11 @@ def pack(job: str, assignments: list[str], data: str, *, json: bool) -> None:
 
 def show(job: str, assignments: list[str], data: str, drive: str, frame: int, to: Path, *, json: bool) -> None:
     """Draw one sample."""
-    from fusegpt.figures import draw_sample
+    from fusegpt.figures.sample import draw_sample
 
     config, _ = _data_of(job, assignments, data)
     sample = sample_of(config.reader(), drive, frame)
-    draw_sample(sample, to)
+    draw_sample(sample, config.lidar, to)
     if json:
         return show_json({"drive": sample.drive, "frame": sample.frame, "picture": str(to)})
     typer.echo(f"{to}: {sample.drive}, frame {sample.frame}, {sample.speed_mps:.1f} m/s")
