@@ -1,0 +1,45 @@
+"""How many trials a cluster can run at once, told before a search starts that could never begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fusegpt.config import SettingError
+from fusegpt.experiment import Resources
+
+
+def trials_at_once(resources: Resources, nodes: Iterable[Mapping[str, float]]) -> int:
+    """How many trials fit on these nodes ({"CPU": ..., "GPU": ...} each), at most `concurrent_trials`.
+
+    Raises SettingError where not even one fits.
+    """
+    nodes = list(nodes)
+    workers = sum(_workers_on(node, resources) for node in nodes)
+    trials = workers // resources.workers_per_trial
+    if trials < 1:
+        raise SettingError(_never_fits(resources, nodes))
+    return min(trials, resources.concurrent_trials or trials)
+
+
+def _workers_on(node: Mapping[str, float], resources: Resources) -> int:
+    """How many workers fit on a node: one worker is never spread over two."""
+    each = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    return min(int(node.get(kind, 0.0) / amount + 1e-6) for kind, amount in each.items() if amount)
+
+
+def _never_fits(resources: Resources, nodes: list[Mapping[str, float]]) -> str:
+    takes = f"{resources.workers_per_trial} x {resources.cpus_per_worker:g} CPU"
+    if resources.gpus_per_worker:
+        takes += f" and {resources.gpus_per_worker:g} GPU"
+    has = ", ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes) or "no node"
+    return (
+        f"resources: a trial takes {takes}, and the cluster's nodes have {has}. Lower resources.workers_per_trial, "
+        "resources.cpus_per_worker or resources.gpus_per_worker, or add a node."
+    )
+
+
+def nodes_of_cluster() -> list[dict[str, float]]:
+    """What each living node of the cluster has, whoever uses it at the moment."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,92 @@
+"""`TrialActor`: a process inside Tune that runs one trial after another, and lets go of each before the next."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayTaskError
+from ray.tune import Trainable
+
+from fusegpt.experiment import Experiment
+from fusegpt.training.report import Report, Result
+from service.cluster.ending import told_to_stop
+from service.cluster.record import trial_folder
+from service.cluster.running import Ended, Running
+from service.events import Search
+
+RunTrial = Callable[[Experiment, Path, Path, Callable[[Report], None], Callable[[], bool]], Result]
+
+# The keys of a result beside the training's figures.
+EPOCH, ENDED, ERROR, TOLD_TO_STOP = "epoch", "ended", "error", "told_to_stop"
+
+
+class TrialActor(Trainable):  # type: ignore[misc]
+    """Runs trials. A training's own error is a result, not a failure: only a lost process is worth another try."""
+
+    search: Search
+    cache: Path
+    run_trial: RunTrial
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin a trial: {"number": its number, "drawn": its settings by dotted key}."""
+        self._folder = trial_folder(self.search, config["number"])
+        self._running = Running(partial(self._start, dict(config["drawn"])))
+
+    def step(self) -> dict[str, Any]:
+        """The next epoch's figures, or how the trial ended."""
+        told = self._running.next()
+        if isinstance(told, Ended):
+            return {"done": True, ENDED: True, ERROR: self._explain(told.error), TOLD_TO_STOP: told.stopped}
+        if self.search.metric not in told.metrics:
+            known = ", ".join(sorted(told.metrics))
+            error = f"search.metric: {self.search.metric!r} is no figure of this experiment; there are {known}"
+            return {"done": True, ENDED: True, ERROR: error, TOLD_TO_STOP: False}
+        return {EPOCH: told.epoch, **told.metrics}
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        """End the present trial and begin another in the same process."""
+        self._running.end()
+        self.setup(config)
+        return True
+
+    def cleanup(self) -> None:
+        self._running.end()
+
+    def _start(
+        self, drawn: dict[str, Any], report: Callable[[Report], None], should_stop: Callable[[], bool]
+    ) -> Result:
+        experiment, ending = self.search.experiment.override(drawn), told_to_stop(self.search.folder)
+        run_trial = type(self).run_trial
+        return run_trial(experiment, self._folder, self.cache, report, lambda: should_stop() or ending())
+
+    def _explain(self, error: Exception | None) -> str:
+        """The error in one sentence; where it came from is kept in the trial's folder."""
+        if error is None:
+            return ""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        return sentence(error)
+
+
+def trainable(search: Search, cache: Path, run_trial: RunTrial) -> type[TrialActor]:
+    """The class that Tune makes actors of, for one search."""
+
+    class Bound(TrialActor):
+        pass
+
+    Bound.search, Bound.cache = search, cache
+    Bound.run_trial = staticmethod(run_trial)
+    return Bound
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one line. Errors made for people speak for themselves; others are named by their class."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        return sentence(error.cause)
+    text = " ".join(str(error).split()) or "no message"
+    made_for_people = type(error).__module__.split(".")[0] in ("fusegpt", "service")
+    return text if made_for_people else f"{type(error).__name__}: {text[:500]}"

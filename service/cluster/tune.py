@@ -1,0 +1,149 @@
+"""`search`: many trials of one experiment on a Ray cluster, by Ray Tune; what it comes to is told to observers.
+
+Tune places the trials, reuses their processes and asks ASHA (`halving`). What to try (`draws`), what has happened
+(`record`), when to end (`ending`) and how to go on after the driver died are ours, in plain JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from fusegpt.config import SettingError
+from service.cluster.capacity import nodes_of_cluster, trials_at_once
+from service.cluster.local_ray import connect
+from service.cluster.record import TrialRecord, read_trials, write_search
+from service.cluster.train import run_trial as train_trial
+from service.events import Observer, Search, Trial
+from service.settings import Settings
+
+RESTARTS = 3  # how often a trial whose process died is taken up again
+
+# Tune's switches; it has no others for these.
+TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # its own files of results; ours are the records
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # the result that ends a trial carries no figure
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `ending` has one
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # its own state, which nobody reads
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a trial's error is told to the observers, with its cause
+    "RAY_AIR_NEW_OUTPUT": "0",  # tables on standard output
+}
+
+
+def search(
+    search: Search,
+    settings: Settings,
+    observers: Sequence[Observer],
+    *,
+    resume: bool = False,
+    run_trial: Any = train_trial,
+) -> list[Trial]:
+    """Run the trials of a search, on the cluster that this process is connected to or else that `settings` names.
+
+    Returns all trials by number; one that failed says why and ends nothing else. With `resume`, a search that was
+    interrupted goes on: ended trials stay as they are, the others go on from their checkpoints.
+
+    Raises SettingError where no trial can ever fit the cluster, and where the name is taken (or, with `resume`, was
+    never used); ClusterUnreachable; KeyboardInterrupt after SIGINT or SIGTERM, once the trials have kept their state.
+    """
+    import ray
+
+    past = _past(search, resume)
+    together = search.experiment.resources.workers_per_trial > 1
+    with nullcontext() if ray.is_initialized() else connect(settings, dashboard=together):
+        return _run(search, settings, observers, past, run_trial)
+
+
+def _past(search: Search, resume: bool) -> list[TrialRecord]:
+    """What happened before under this name."""
+    past = read_trials(search)
+    if past and not resume:
+        raise SettingError(f"{search.folder}: holds a search of this name; resume it, or take another name")
+    if resume and not search.folder.exists():
+        raise SettingError(f"{search.folder}: is not there; no search was started under the name {search.name!r}")
+    return past
+
+
+def _run(
+    search: Search, settings: Settings, observers: Sequence[Observer], past: list[TrialRecord], run_trial: Any
+) -> list[Trial]:
+    from service.cluster.ending import Ending
+    from service.cluster.watcher import Watcher
+
+    cap = trials_at_once(search.experiment.resources, nodes_of_cluster())
+    write_search(search)
+    watcher = Watcher(search, observers, past)
+    ending = Ending(search.folder, search.experiment.search.budget.hours)
+    watcher.tell(lambda observer: observer.search_started(search))
+    with ending.on_signals():
+        _tune(search, settings, past, watcher, ending, cap, run_trial)
+    if not ending.interrupted:
+        for trial in watcher.trials:
+            if trial.state == "running":
+                watcher.end(trial.number, "stopped")
+    watcher.tell(lambda observer: observer.search_ended(search, watcher.trials))
+    if ending.interrupted:
+        raise KeyboardInterrupt
+    return watcher.trials
+
+
+def _tune(
+    search: Search, settings: Settings, past: list[TrialRecord], watcher: Any, ending: Any, cap: int, run_trial: Any
+) -> None:
+    """The trials that are still to begin or to go on, through Tune."""
+    os.environ.update(TUNE_ENVIRONMENT)
+    from ray import tune
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is told to the observers
+
+    from service.cluster.halving import Halving
+    from service.cluster.suggestions import Suggestions
+    from service.cluster.trainable import trainable
+
+    suggestions = Suggestions(search, past, lambda: watcher.records, ending.due)
+    if not suggestions.count:
+        return
+    alone = search.experiment.resources.workers_per_trial == 1
+    early = search.experiment.search.algorithm in ("asha", "tpe")
+    tuner = tune.Tuner(
+        tune.with_resources(trainable(search, settings.cache, run_trial), _takes(search)),
+        tune_config=tune.TuneConfig(
+            search_alg=suggestions,
+            scheduler=Halving(search, past) if early else None,
+            num_samples=suggestions.count,
+            max_concurrent_trials=cap,
+            reuse_actors=alone,
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']}",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(search.folder),
+            callbacks=[watcher],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the training keeps its own
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            stop=ending,
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        watcher.wait_for_release()
+        shutil.rmtree(search.folder / "tune", ignore_errors=True)
+
+
+def _takes(search: Search) -> Any:
+    """What Tune reserves for a trial: its one worker; or next to nothing for the process that starts several."""
+    from ray.tune import PlacementGroupFactory
+
+    resources = search.experiment.resources
+    if resources.workers_per_trial > 1:
+        return PlacementGroupFactory([{"memory": 1}])  # no CPU: the workers may need every one
+    each = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        each["GPU"] = resources.gpus_per_worker
+    return PlacementGroupFactory([each])

@@ -1,0 +1,214 @@
+"""Several processes that train one model: started, listened to, stopped and replaced through Ray Train's TorchTrainer.
+
+The training's own checkpoint in `folder` is what it resumes from; Ray Train places the processes, joins them in
+torch.distributed (NCCL on GPU, gloo on CPU) and notices their death. Workers are stopped by word, not by force: a
+killed worker group can keep its reservation of CPUs and GPUs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+
+from fusegpt.experiment import Experiment, Resources, parse
+from fusegpt.training.report import Report, Result
+from service.cluster import placement
+from service.cluster.local_ray import connect
+from service.cluster.mailbox import open_mailbox
+from service.cluster.network import OverOwnInterface
+from service.cluster.train import use_reserved_cpus
+from service.errors import ServiceError
+from service.settings import Settings
+
+LISTEN_SECONDS = 0.2  # how long a word to stop may lie before it is passed on, and how often a worker asks for it
+RESTARTS = 3  # how often lost workers are replaced
+STARTS = 3  # how often Ray Train may fail to start a worker group (60 s each) before it is an error
+
+
+class LostWorkersError(ServiceError):
+    """Workers died, or could not be started, more often than they are replaced. The message says how they ended."""
+
+
+def train_together(
+    experiment: Experiment,
+    folder: Path,
+    cache: Path,
+    report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """Train over several processes; see `run_trial`. Lost ones are replaced, and go on from the last checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if ray.is_initialized() else connect(Settings.read(), dashboard=True):
+        return _replacing_the_lost(experiment, folder, cache, report, should_stop)
+
+
+def _replacing_the_lost(
+    experiment: Experiment,
+    folder: Path,
+    cache: Path,
+    report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """One worker group after another, until one ends by itself."""
+    for restart in range(RESTARTS + 1):
+        placement.release(folder)
+        try:
+            return _attempt(experiment, folder, cache, report, should_stop)
+        except LostWorkersError:
+            if restart == RESTARTS or should_stop():
+                raise
+        finally:
+            placement.release(folder)
+            shutil.rmtree(folder / "ray", ignore_errors=True)
+    raise AssertionError("unreachable")
+
+
+def _attempt(
+    experiment: Experiment,
+    folder: Path,
+    cache: Path,
+    report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """One worker group, from its start to its end."""
+    mailbox = open_mailbox()
+    trainer = TorchTrainer(
+        work,
+        train_loop_config={
+            "experiment": experiment.to_json(),
+            "folder": str(folder),
+            "cache": str(cache),
+            "mailbox": mailbox,
+        },
+        torch_config=OverOwnInterface(),
+        scaling_config=scaling(experiment.resources),
+        run_config=RunConfig(
+            name="workers",
+            storage_path=str(folder / "ray"),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=STARTS),
+        ),
+    )
+    # In a thread of its own, where Ray Train leaves ctrl-C to us.
+    with ThreadPoolExecutor(1, thread_name_prefix="worker-group") as starter:
+        fit = starter.submit(trainer.fit)
+        try:
+            _listen(mailbox, fit, report, should_stop)
+        except BaseException:
+            ray.get(mailbox.stop.remote())
+            raise
+        _end(fit)
+    result: Result | None = ray.get(mailbox.result.remote())
+    ray.kill(mailbox)
+    if result is None:
+        raise LostWorkersError("the workers ended without a result")
+    return result
+
+
+def _listen(mailbox: Any, fit: Future[Any], report: Callable[[Report], None], should_stop: Callable[[], bool]) -> None:
+    """Pass reports up and the word to stop down, until the worker group has ended."""
+    told = False
+    while not fit.done():
+        heard: Report | None = ray.get(mailbox.hear.remote(LISTEN_SECONDS))
+        if heard is not None:
+            report(heard)
+        if not told and should_stop():
+            ray.get(mailbox.stop.remote())
+            told = True
+
+
+def _end(fit: Future[Any]) -> None:
+    """Raise what ended the worker group: the training's own error, or LostWorkersError."""
+    try:
+        fit.result()
+    except WorkerGroupError as error:
+        raise _cause(list(error.worker_failures.values())) from error
+    except ControllerError as error:
+        raise LostWorkersError(f"the workers could not be started: {error.controller_failure}") from error
+    except TrainingFailedError as error:
+        raise LostWorkersError(str(error)) from error
+
+
+def _cause(failures: list[Exception]) -> Exception:
+    """Of several workers' errors the one to blame.
+
+    Where a process died, that. Else the training's own error: when one worker fails, the others fail with a broken
+    connection, and that says nothing.
+    """
+    lost = [failure for failure in failures if not _told_by_training(failure)]
+    if lost:
+        return LostWorkersError(f"a worker died: {str(lost[0]).strip().splitlines()[0]}")
+    return min(failures, key=_is_broken_connection)
+
+
+def _told_by_training(failure: Exception) -> bool:
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    return not isinstance(failure, RayError | RayTrainError)
+
+
+def _is_broken_connection(failure: Exception) -> bool:
+    from torch.distributed import DistError
+
+    return isinstance(failure, DistError) or "gloo" in str(failure).lower() or "closed by peer" in str(failure)
+
+
+def scaling(resources: Resources) -> ScalingConfig:
+    """What Ray Train reserves: the workers', nothing for itself."""
+    each = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        each["GPU"] = resources.gpus_per_worker
+    return ScalingConfig(
+        num_workers=resources.workers_per_trial,
+        use_gpu=resources.gpus_per_worker > 0,
+        resources_per_worker=each,
+    )
+
+
+def work(config: dict[str, Any]) -> None:
+    """What each worker does. Runs in its process, with torch.distributed set up."""
+    from fusegpt.training.loop import train
+    from fusegpt.training.workers import Workers
+
+    experiment = parse(json.loads(config["experiment"]))
+    folder, mailbox = Path(config["folder"]), config["mailbox"]
+    use_reserved_cpus(experiment)
+    workers = Workers.current()
+    if workers.writes:
+        placement.remember(folder)
+    told, stop = _voices(mailbox, workers.writes)
+    result = train(experiment, folder, Path(config["cache"]), told, workers, stop)
+    if workers.writes:
+        ray.get(mailbox.finish.remote(result))
+
+
+def _voices(mailbox: Any, first: bool) -> tuple[Callable[[Report], None], Callable[[], bool]]:
+    """`report` and `should_stop` of one worker. The first speaks for all; the loop spreads its word to stop."""
+    if not first:
+        return lambda _: None, lambda: False
+    asked_s = 0.0
+
+    def tell(report: Report) -> None:
+        nonlocal asked_s
+        ray.get(mailbox.tell.remote(report))
+        asked_s = 0.0  # whoever heard it may have decided to stop
+
+    def stop() -> bool:
+        nonlocal asked_s
+        if time.monotonic() - asked_s < LISTEN_SECONDS:
+            return False
+        asked_s = time.monotonic()
+        return bool(ray.get(mailbox.stopped.remote()))
+
+    return tell, stop

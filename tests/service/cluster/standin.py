@@ -1,0 +1,103 @@
+"""A training that takes no time, in place of the real one: the figures follow from the settings alone.
+
+It keeps a checkpoint as the real one does, and writes every epoch that it computes into `epochs.txt` of its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fusegpt.data.world.config import WorldData
+from fusegpt.experiment import Experiment, Resources, SearchConfig
+from fusegpt.models.fusion.config import FusionConfig
+from fusegpt.search_space import Choice, Integer, Uniform
+from fusegpt.tasks import WaypointsConfig
+from fusegpt.training.config import TrainingConfig
+from fusegpt.training.report import Report, Result, TrainingError
+from service.events import Search, Trial
+
+METRIC = "val/ade_m"
+SPACE = {
+    "model.n_head": Choice(values=(1, 2, 4, 8)),
+    "model.n_embd": Integer(low=64, high=256, step=32),
+    "model.resid_pdrop": Uniform(low=0.0, high=0.5),
+}
+
+
+def experiment(
+    trials: int = 4, epochs: int = 3, workers: int = 1, algorithm: str = "random", **search: object
+) -> Experiment:
+    return Experiment(
+        name="standin",
+        task=WaypointsConfig(),
+        model=FusionConfig(),
+        data=WorldData(n_drives=3),
+        training=TrainingConfig(epochs=epochs),
+        search=SearchConfig.model_validate({"space": SPACE, "algorithm": algorithm, "trials": trials, **search}),
+        resources=Resources(workers_per_trial=workers),
+    )
+
+
+def search_of(folder: Path, experiment: Experiment) -> Search:
+    return Search(folder.name, experiment, folder, METRIC, "min")
+
+
+def train(
+    experiment: Experiment,
+    folder: Path,
+    cache: Path,
+    report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """Each epoch takes FUSEGPT_TEST_EPOCH_S; large n_embd is better, resid_pdrop above 0.45 fails."""
+    settings, total = experiment.settings(), experiment.training.epochs
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / "checkpoint.txt"
+    epoch = int(state.read_text()) if state.exists() else 0
+    if settings["model.resid_pdrop"] > 0.45:
+        raise TrainingError("step 7: the loss is not a finite number")
+    while epoch < total:
+        if _stopped(should_stop, float((cache / "epoch_s").read_text())):
+            return Result({}, epoch, epoch, epoch, folder / "best", stopped=True)
+        epoch += 1
+        with (folder / "epochs.txt").open("a") as log:
+            log.write(f"{epoch} {os.getpid()}\n")
+        state.write_text(str(epoch))
+        value = 100.0 / settings["model.n_embd"] + 1.0 / epoch
+        report(Report(epoch, total, epoch, total, {METRIC: value, "train/loss": value}, folder / "checkpoint"))
+    return Result({}, epoch, epoch, epoch, folder / "best", stopped=False)
+
+
+def _stopped(should_stop: Callable[[], bool], seconds: float) -> bool:
+    """Whether a word to stop came while an epoch's time went by."""
+    end = time.monotonic() + seconds
+    while not should_stop():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(min(0.02, seconds))
+    return True
+
+
+class Notes:
+    """An observer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str, object]] = []
+
+    def search_started(self, search: Search) -> None:
+        self.notes.append(("search_started", search.name, None))
+
+    def trial_started(self, trial: Trial) -> None:
+        self.notes.append(("trial_started", trial.id, dict(trial.drawn)))
+
+    def trial_reported(self, trial: Trial) -> None:
+        self.notes.append(("trial_reported", trial.id, trial.epoch))
+
+    def trial_ended(self, trial: Trial) -> None:
+        self.notes.append(("trial_ended", trial.id, trial.state))
+
+    def search_ended(self, search: Search, trials: list[Trial]) -> None:
+        self.notes.append(("search_ended", search.name, len(trials)))
