@@ -169,7 +169,8 @@ def _draw_parallel(
         for y, text in ticks:
             axes.annotate(
                 text, (float(x), y), xytext=(-6, 0), textcoords="offset points", ha="right", va="center",
-                fontsize=SMALL_PT, color=INK, zorder=6, bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": FAINT},
+                fontsize=SMALL_PT, color=INK, zorder=6,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": FAINT},
             )  # fmt: skip
     axes.set(xlim=(-0.35, len(columns) - 0.8), ylim=(-0.08, 1.08), yticks=[])
     axes.set_xticks(across, [*keys, metric], fontsize=LABEL_PT, color=INK)

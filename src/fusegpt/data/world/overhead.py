@@ -9,7 +9,7 @@ from fusegpt.data.lidar import LAYOUTS, Axis, BevGrid
 from fusegpt.data.world.ground import Ground
 from fusegpt.data.world.path import Floats
 from fusegpt.data.world.solids import Solids
-from fusegpt.data.world.surface import Surface
+from fusegpt.data.world.surface import Surface, known
 
 
 def overhead(grid: BevGrid, pose: Floats, solids: Solids, ground: Ground) -> NDArray[np.uint8]:
@@ -18,8 +18,7 @@ def overhead(grid: BevGrid, pose: Floats, solids: Solids, ground: Ground) -> NDA
     down, across = _centres(rows, grid)[:, None], _centres(columns, grid)[None]
     x, y = (down, across) if rows.coordinate == "x" else (across, down)
     cos, sin = np.cos(pose[2]), np.sin(pose[2])
-    codes = ground.surface(pose[0] + cos * x - sin * y, pose[1] + sin * x + cos * y)
-    codes[codes > Surface.VEHICLE] = Surface.BACKGROUND
+    codes = known(ground.surface(pose[0] + cos * x - sin * y, pose[1] + sin * x + cos * y), Surface.VEHICLE)
     for cx, cy, half_x, half_y, yaw in _footprints(solids):
         cos, sin = np.cos(yaw), np.sin(yaw)
         forward, left = cos * (x - cx) + sin * (y - cy), cos * (y - cy) - sin * (x - cx)

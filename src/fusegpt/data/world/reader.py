@@ -20,6 +20,7 @@ from fusegpt.data.world.overhead import overhead
 from fusegpt.data.world.path import Floats
 from fusegpt.data.world.scanner import Scanner
 from fusegpt.data.world.solids import Solids
+from fusegpt.data.world.surface import Surface, known
 from fusegpt.data.world.traffic import EGO
 
 SIGHT_M = 130.0
@@ -98,7 +99,7 @@ class WorldReader:
         return {
             "bev_semantics": overhead(self.config.lidar, pose, solids, world.ground),
             "depth_m": np.minimum(view.depth_m, np.float32(FAR_M)),
-            "semantics": view.semantics,
+            "semantics": known(view.semantics, Surface.POLE),
         }
 
 
