@@ -228,7 +228,7 @@ class _Bins(NamedTuple):
     def _compared(self, values: Points) -> NDArray[np.float64]:
         """Guess by arithmetic, then compare with the guessed bin's own edges, in float64 as the originals do."""
         wide = self.sign * values.astype(np.float64)
-        edges = np.concatenate([[-np.inf], np.linspace(self.low, self.high, self.n + 1), [np.inf]])
+        edges = np.concatenate([[-np.inf], np.linspace(self.low, self.high, self.n + 1), [np.nan]])
         edges[-2] = np.nextafter(self.high, np.inf)  # the last bin is closed
         guess = np.fmax(np.clip(np.floor((wide - self.low) * self.scale), -1, self.n), -1).astype(np.intp)
         guess += wide >= edges[guess + 2]
