@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -54,7 +55,14 @@ class Observer(Protocol):
 
 
 def best_of(search: Search, trials: list[Trial]) -> Trial | None:
-    """The trial with the best value of the search's metric at its best epoch; None where none reported it."""
-    judged = [trial for trial in trials if trial.best is not None]
+    """The trial with the best value of the search's metric at its best epoch; None where none has a finite one."""
+    judged = [(trial.best, trial) for trial in trials if trial.best is not None and math.isfinite(trial.best)]
     pick = min if search.mode == "min" else max
-    return pick(judged, key=lambda trial: trial.best, default=None)  # type: ignore[type-var, return-value]
+    return pick(judged, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
+def baseline_of(search: Search, trials: Iterable[Trial]) -> float | None:
+    """What driving straight on at the present speed gets in the search's metric; None where the task does not say."""
+    split, _, name = search.metric.rpartition("/")
+    key = f"{split}/constant_velocity_{name}"
+    return next((trial.metrics[key] for trial in trials if key in trial.metrics), None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from service.events import Search, Trial, best_of
+from service.events import Search, Trial, baseline_of, best_of
+
+# Trial id -> epoch -> value of the search's metric, as the tracker was told.
+Told = Mapping[str, Mapping[int, float]]
 
 log = logging.getLogger("fusegpt.tracking")
 
@@ -16,10 +19,10 @@ def draw_trial(trial: Trial) -> list[Path]:
     return sorted((trial.folder / "pictures").glob("*.png"))
 
 
-def draw_search(search: Search, trials: list[Trial], cache: Path) -> list[Path]:
+def draw_search(search: Search, trials: list[Trial], told: Told, cache: Path) -> list[Path]:
     """The overview of the search, and the best trial's predictions against the truth."""
     best = best_of(search, trials)
-    drawn = _tried(lambda: _overview(search, trials))
+    drawn = _tried(lambda: _overview(search, trials, told))
     return drawn + (_tried(lambda: _predictions(best, search.folder / "pictures", cache)) if best else [])
 
 
@@ -31,8 +34,29 @@ def _tried(draw: Callable[[], list[Path]]) -> list[Path]:
         return []
 
 
-def _overview(search: Search, trials: list[Trial]) -> list[Path]:
-    return []
+def _overview(search: Search, trials: list[Trial], told: Told) -> list[Path]:
+    """Learning curves, the best so far, and every searched setting against the metric."""
+    from fusegpt.figures.search import TrialCurve
+    from fusegpt.figures.search import draw_search as draw
+
+    curves = []
+    for trial in trials:
+        points = _curve(search, trial, told)
+        curves.append(TrialCurve(trial.number, trial.drawn, list(points), list(points.values()), trial.state))
+    if not any(curve.best(search.mode) is not None for curve in curves):
+        return []
+    file = search.folder / "pictures" / "search.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return [draw(curves, file, metric=search.metric, mode=search.mode, baseline=baseline_of(search, trials))]
+
+
+def _curve(search: Search, trial: Trial, told: Told) -> dict[int, float]:
+    """Epoch -> value: as the trial's own history has it where its folder is on this machine, else as it was told."""
+    from fusegpt.training.history import read_history
+
+    rows = read_history(trial.folder / "history.jsonl")
+    kept = {row.epoch: row.metrics[search.metric] for row in rows if search.metric in row.metrics}
+    return dict(sorted({**told.get(trial.id, {}), **kept}.items()))
 
 
 def _predictions(best: Trial, folder: Path, cache: Path) -> list[Path]:

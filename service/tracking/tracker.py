@@ -69,12 +69,13 @@ class Tracker:
         self._spool: Spool | None = None
         self._writer: Writer | None = None
         self._fingerprinted: set[str] = set()
+        self._told: dict[str, dict[int, float]] = {}
         self._lock = threading.Lock()
 
     @_never_raises
     def search_started(self, search: Search) -> None:
         self.close()
-        self.troubled, self._search = False, search
+        self.troubled, self._search, self._told, self._fingerprinted = False, search, {}, set()
         self._spool = Spool(search.folder)
         # The first use of a new database takes seconds; the thread does it while the cluster starts.
         self._writer = Writer(self._spool, self._recorder.apply, before=lambda: _carry_others(self._settings))
@@ -108,6 +109,8 @@ class Tracker:
     @_never_raises
     def trial_reported(self, trial: Trial) -> None:
         metrics = {key: float(value) for key, value in trial.metrics.items()}
+        if self._present().metric in metrics:
+            self._told.setdefault(trial.id, {})[trial.epoch] = metrics[self._present().metric]
         self._put("report", trial, epoch=trial.epoch, metrics=metrics, tags={"fusegpt.epoch": str(trial.epoch)})
         self._put_fingerprint(trial)
 
@@ -128,7 +131,10 @@ class Tracker:
             tags["fusegpt.best_trial"] = best.id
         if state == "failed":
             tags["fusegpt.error"] = next((trial.error for trial in trials if trial.error), "")
-        self._put_pictures(draw_search(search, trials, self._settings.cache))
+        self._put_pictures(draw_search(search, trials, self._told, self._settings.cache))
+        for trial in trials:
+            if trial.state == "running":
+                self._put("end", trial, status="KILLED", tags={"fusegpt.state": "interrupted"})
         figures = {} if best is None or best.best is None else {f"best/{search.metric}": best.best}
         self._put("end", status=_STATUS[state], metrics=figures, tags=tags)
         self.close()

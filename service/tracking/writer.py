@@ -107,5 +107,5 @@ def drain(spool: Spool, apply: Callable[[Record], None]) -> None:
         spool.done()
 
 
-class Unavailable(Exception):  # noqa: N818 (a condition that passes, not an error)
+class Unavailable(Exception):
     """MLflow cannot be reached now; asking again later is right."""
