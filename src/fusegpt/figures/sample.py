@@ -50,7 +50,8 @@ def _show_sweep(sheet: Sheet, axes: Axes, sample: Sample, bar_top: float) -> Non
     distance = np.linalg.norm(sample.sweep[inside, :3], axis=1)
     order = np.argsort(-distance)
     u, v = pixels[inside][order].T
-    dots = axes.scatter(u, v, c=distance[order], s=6, cmap=range_colours(), vmin=0, vmax=FARTHEST_M, linewidths=0)
+    size = min(6.0, 24_000 / max(len(u), 1))  # a dense sweep must not hide its own lines
+    dots = axes.scatter(u, v, c=distance[order], s=size, cmap=range_colours(), vmin=0, vmax=FARTHEST_M, linewidths=0)
     target = project(sample.projection, on_ground(sample.target_point[None]))[0]
     axes.scatter(target[0], target[1], marker="D", s=52, color=TARGET, edgecolors=INK, linewidths=0.9)
     bar = sheet.axes(MARGIN_PX, bar_top, 260, BAR_PX)
