@@ -6,7 +6,6 @@ The data is (c) Karlsruhe Institute of Technology and Toyota Technological Insti
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 import stat
 import zipfile
@@ -18,6 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from fusegpt.config import SettingError
 from fusegpt.data.download import DownloadError, Progress, download
+from fusegpt.data.lock import locked
+from fusegpt.data.sample import DataError
 
 KITTI_URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti/raw_data/"
 FIRST_DATE = "2011_09_26"
@@ -30,7 +31,7 @@ MAX_GROWTH = 12
 SPARE_BYTES = 16 << 20
 
 
-class FetchError(Exception):
+class FetchError(DataError):
     """Drives cannot be fetched; the message names the file and what to do."""
 
 
@@ -48,17 +49,20 @@ def fetch_kitti(
     Whatever it is interrupted by, calling it again goes on where it stopped, and no drive is ever there in part.
     Raises SettingError for a name that is none, FetchError where the site or the disk refuses.
     """
+    wanted = dict.fromkeys(drive_name(written, date) for written in drives)
     site = _Site(base_url.rstrip("/"), destination / ".downloads", progress, pause_s)
-    folders = []
-    for date, name in dict.fromkeys(drive_name(written, date) for written in drives):
-        day = destination / date
-        if not all((day / file).exists() for file in CALIBRATIONS):
-            site.bring(f"{date}_calib.zip", partial(_unpack_calibration, day=day))
-        folder = day / f"{name}_sync"
-        if not folder.exists():
-            site.bring(f"{name}/{name}_sync.zip", partial(_unpack_drive, folder=folder))
-        folders.append(folder)
-    return folders
+    with locked(site.downloads / "lock"):
+        return [_fetch_drive(site, destination / date, name) for date, name in wanted]
+
+
+def _fetch_drive(site: _Site, day: Path, name: str) -> Path:
+    """The folder of one drive, with its date's calibration beside it."""
+    if not all((day / file).exists() for file in CALIBRATIONS):
+        site.bring(f"{day.name}_calib.zip", partial(_unpack_calibration, day=day))
+    folder = day / f"{name}_sync"
+    if not folder.exists():
+        site.bring(f"{name}/{name}_sync.zip", partial(_unpack_drive, folder=folder))
+    return folder
 
 
 def drive_name(written: str, date: str = FIRST_DATE) -> tuple[str, str]:
@@ -95,6 +99,9 @@ class _Site:
                 archive.unlink()
                 if last:
                     raise FetchError(f"{url}: came damaged twice ({error}); try again later") from None
+            except FetchError:
+                archive.unlink()
+                raise
             except (DownloadError, OSError) as error:
                 raise FetchError(str(error)) from None
 
@@ -106,7 +113,7 @@ def _unpack_calibration(archive: zipfile.ZipFile, day: Path) -> None:
         raise FetchError(f"{archive.filename}: holds no {missing[0]}")
     day.mkdir(parents=True, exist_ok=True)
     for name, target in wanted.items():
-        part = target.with_suffix(f".{secrets.token_hex(4)}.part")
+        part = target.with_suffix(".part")
         _copy(archive, members[name], part)
         part.replace(target)
 
@@ -118,7 +125,8 @@ def _unpack_drive(archive: zipfile.ZipFile, folder: Path) -> None:
     found = {PurePosixPath(member.filename).relative_to(inside).parts[0] for member in members}
     if missing := sorted(set(WANTED) - found):
         raise FetchError(f"{archive.filename}: holds no {inside / missing[0]}")
-    temporary = folder.with_name(f".unpacking-{folder.name}-{secrets.token_hex(4)}")
+    temporary = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
     try:
         for member in members:
             _copy(archive, member, temporary / PurePosixPath(member.filename).relative_to(inside))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,12 +62,19 @@ def key_of(config: DrivingData) -> str:
     """Names what a pack was made of: the settings that reach it, and name, size and time of every source file."""
     settings = config.model_dump(mode="json", exclude=NOT_PACKED)
     digest = hashlib.sha256(json.dumps([FORMAT, settings], sort_keys=True).encode())
-    root = getattr(config, "root", None)
-    if root is not None:
-        for path in sorted(path for path in Path(root).expanduser().rglob("*") if path.is_file()):
-            stat = path.stat()
-            digest.update(f"{path.relative_to(Path(root).expanduser())} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for line in source_listing(Path(config.root).expanduser()) if hasattr(config, "root") else ():
+        digest.update(line.encode())
     return digest.hexdigest()[:16]
+
+
+def source_listing(root: Path) -> Iterator[str]:
+    """Name, size and time of every file under `root`, sorted; hidden ones are no data."""
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and (path := Path(folder, name)).exists():
+                stat = path.stat()
+                yield f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n"
 
 
 def is_whole(folder: Path) -> bool:

@@ -10,14 +10,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from fusegpt.data.driving import DrivingData
 from fusegpt.data.image import picked, rescaled, resized
 from fusegpt.data.lidar import counts
+from fusegpt.data.lock import locked
 from fusegpt.data.sample import DataError, Reader, Sample
 
 MANIFEST = "manifest.json"
@@ -185,14 +184,6 @@ def ensure(folder: Path, is_whole: Callable[[Path], bool], make: Callable[[Path]
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system lets go of when the process ends, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _nothing(reader: Reader, about: int) -> str:
