@@ -49,7 +49,7 @@ def config(request: pytest.FixtureRequest) -> FusionConfig:
 
 def _batch(config: FusionConfig, size: int = 2) -> dict[str, torch.Tensor]:
     return {
-        "image": torch.randint(0, 256, (size, config.image_channels, 64, 96), dtype=torch.uint8),
+        "image": torch.randint(0, 256, (size, config.image_channels, 32, 64), dtype=torch.uint8),
         "lidar": torch.rand(size, config.lidar_channels, 64, 64),
         "speed_mps": torch.rand(size, 1) * 10,
         "target_point": torch.randn(size, 2) * 10,
@@ -69,8 +69,8 @@ def test_the_outputs_have_their_shapes(config: FusionConfig) -> None:
     shapes = {
         "waypoints": (2, config.waypoints, 2),
         "bev_semantics": (2, config.bev_classes, 64, 64),
-        "depth": (2, 64, 96),
-        "semantics": (2, config.semantics_classes, 64, 96),
+        "depth": (2, 32, 64),
+        "semantics": (2, config.semantics_classes, 32, 64),
     }
     assert list(outputs) == ["waypoints", *config.auxiliary]
     assert all(outputs[name].shape == shapes[name] for name in outputs)
