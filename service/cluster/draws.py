@@ -8,7 +8,7 @@ again draws what it would have drawn.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -34,28 +34,33 @@ class Draws:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
 
-    def draw(self, number: int) -> dict[str, Any]:
+    def draw(self, number: int, taken: Collection[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The settings of trial `number` by dotted key: those of the space, and whatever was moved to fit them.
 
-        They are what the trial uses, after `Experiment.trial` has moved them to where they divide. Raises the last
-        SettingError where hardly any drawn settings fit each other.
+        They are what the trial uses, after `Experiment.trial` has moved them to where they divide; and none of `taken`,
+        as long as there are others. Raises the last SettingError where hardly any drawn settings fit each other.
         """
         if number == 0:
             return {key: self._defaults[key] for key in self._space}
+        used: dict[str, Any] = {}
+        unfit: ValueError | None = None
         for attempt in range(ATTEMPTS):
             try:
-                return self._used(self._draw(number, attempt))
+                used = self._used(self._draw(number, attempt))
             except ValueError as error:
                 unfit = error
-        raise unfit
+            else:
+                if used not in taken:
+                    break
+        if not used and unfit is not None:
+            raise unfit
+        return used
 
     def tell(self, drawn: Mapping[str, Any], values: Mapping[int, float], stopped: bool) -> None:
         """What a trial reached: the metric by epoch. One that was stopped early is judged by its last epoch."""
         params = {key: drawn[key] for key in self._space}
-        if not values or not all(
-            self._space[key]._contains(self._space[key].to_internal_repr(value)) for key, value in params.items()
-        ):
-            return
+        if not values or not all(self._experiment.search.space[key].contains(value) for key, value in params.items()):
+            return  # the default settings may lie outside the space
         best = (min if self._study.direction.name == "MINIMIZE" else max)(values.values())
         self._study.add_trial(
             create_trial(

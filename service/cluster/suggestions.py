@@ -30,6 +30,7 @@ class Suggestions(Searcher):  # type: ignore[misc]
         self._numbers = [number for number in range(search.experiment.search.trials) if number not in begun]
         self._records, self._ending = records, ending
         self._told: set[int] = set()
+        self._taken = [record.drawn for record in past]
 
     @property
     def count(self) -> int:
@@ -44,7 +45,9 @@ class Suggestions(Searcher):  # type: ignore[misc]
             return {"number": record.number, "drawn": record.drawn}
         self._learn()
         number = self._numbers.pop(0)
-        return {"number": number, "drawn": self._draws.draw(number)}
+        drawn = self._draws.draw(number, self._taken)
+        self._taken.append(drawn)
+        return {"number": number, "drawn": drawn}
 
     def _learn(self) -> None:
         """Tell the draws of the trials that have ended since."""

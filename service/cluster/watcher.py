@@ -27,6 +27,10 @@ class Watcher(Callback):  # type: ignore[misc]
         self._trials = {record.number: record.trial(search) for record in past}
         self._began: dict[int, float] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the observers: Tune writes its callbacks down to restore them, which we never do (see record.py)."""
+        return {**self.__dict__, "_observers": ()}
+
     @property
     def trials(self) -> list[Trial]:
         """All trials so far, by number."""

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import IntDistribution
+from standin import SPACE, experiment
+
+from fusegpt.config import SettingError
+from fusegpt.search_space import Choice, Domain, Integer, LogUniform, Uniform
+from service.cluster.draws import Draws, distribution
+
+
+@st.composite
+def integers(draw: st.DrawFn) -> Integer:
+    low, step, steps = draw(st.integers(-50, 50)), draw(st.integers(1, 9)), draw(st.integers(0, 6))
+    return Integer(low=low, high=low + step * steps, step=step)
+
+
+DOMAINS = st.one_of(
+    st.lists(st.integers(-5, 5), min_size=1, unique=True).map(lambda values: Choice(values=tuple(values))),
+    integers(),
+    st.tuples(st.floats(-9, 0), st.floats(0.1, 9)).map(lambda ends: Uniform(low=ends[0], high=ends[1])),
+    st.tuples(st.floats(1e-6, 1e-2), st.floats(0.1, 9)).map(lambda ends: LogUniform(low=ends[0], high=ends[1])),
+)
+
+
+@given(DOMAINS)
+@settings(max_examples=60)
+def test_a_distribution_is_read_back_as_the_domain_that_it_came_from(domain: Domain) -> None:
+    made = distribution(domain)
+    if isinstance(domain, Choice):
+        assert made.choices == domain.values
+    elif isinstance(domain, Integer):
+        assert (made.low, made.high, made.step) == (domain.low, domain.high, domain.step)
+    else:
+        assert (made.low, made.high, made.log) == (domain.low, domain.high, isinstance(domain, LogUniform))
+
+
+def test_both_ends_of_a_range_of_whole_numbers_are_drawn() -> None:
+    drawn = [Draws(experiment(seed=seed), "min").draw(1)["model.n_embd"] for seed in range(60)]
+    assert {64, 256} <= set(drawn)
+    assert isinstance(distribution(SPACE["model.n_embd"]), IntDistribution)
+
+
+def test_trial_0_is_the_default_settings() -> None:
+    asked = experiment()
+    assert Draws(asked, "min").draw(0) == {key: asked.settings()[key] for key in SPACE}
+
+
+@given(st.integers(0, 10_000), st.integers(1, 50), st.sampled_from(["random", "tpe"]))
+@settings(max_examples=40, deadline=None)
+def test_every_draw_lies_in_the_space_and_makes_an_experiment(seed: int, number: int, algorithm: str) -> None:
+    asked = experiment(seed=seed, algorithm=algorithm)
+    drawn = Draws(asked, "min").draw(number)
+    assert drawn["model.n_embd"] % drawn["model.n_head"] == 0
+    assert SPACE["model.n_head"].contains(drawn["model.n_head"])
+    assert 64 <= drawn["model.n_embd"] <= 256
+    assert 0.0 <= drawn["model.resid_pdrop"] <= 0.5
+    assert all(asked.override(drawn).settings()[key] == value for key, value in drawn.items())
+
+
+def test_what_was_moved_to_divide_is_part_of_what_was_drawn() -> None:
+    space = {"model.n_head": Choice(values=(3, 5, 6, 7))}
+    asked = experiment().override({"search.space": space})
+    drawn = Draws(asked, "min").draw(1)
+    assert drawn["model.n_embd"] % drawn["model.n_head"] == 0
+    assert drawn["model.n_embd"] == asked.override(drawn).settings()["model.n_embd"]
+
+
+def test_no_settings_are_tried_twice_while_there_are_others() -> None:
+    asked = experiment().override({"search.space": {"model.n_head": Choice(values=(1, 2, 8))}})
+    taken: list[dict[str, Any]] = [Draws(asked, "min").draw(0)]
+    for number in (1, 2, 3):
+        taken.append(Draws(asked, "min").draw(number, taken))
+    assert sorted(drawn["model.n_head"] for drawn in taken) == [1, 2, 4, 8]
+    assert Draws(asked, "min").draw(4, taken)["model.n_head"] in (1, 2, 8)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "asha", "tpe"])
+def test_a_search_taken_up_again_draws_what_it_would_have_drawn(algorithm: str) -> None:
+    asked = experiment(algorithm=algorithm)
+    unbroken, again = Draws(asked, "min"), Draws(asked, "min")
+    before = [unbroken.draw(number) for number in range(1, 10)]
+    for told, drawn in enumerate(before):
+        unbroken.tell(drawn, {1: float(told)}, stopped=False)
+        again.tell(drawn, {1: float(told)}, stopped=False)
+    assert again.draw(10) == unbroken.draw(10)
+
+
+def test_tpe_draws_near_what_was_good() -> None:
+    asked = experiment(algorithm="tpe")
+    draws = Draws(asked, "min")
+    for number in range(1, 40):
+        drawn = draws.draw(number)
+        draws.tell(drawn, {1: abs(drawn["model.resid_pdrop"] - 0.4)}, stopped=False)
+    late = [draws.draw(number)["model.resid_pdrop"] for number in range(100, 110)]
+    early = [Draws(asked, "min").draw(number)["model.resid_pdrop"] for number in range(100, 110)]
+    assert sum(abs(p - 0.4) for p in late) < 0.6 * sum(abs(p - 0.4) for p in early)
+
+
+def test_default_settings_outside_the_space_are_tried_but_not_learnt_from() -> None:
+    asked = experiment(algorithm="tpe").override({"model.n_embd": 32})
+    draws = Draws(asked, "min")
+    draws.tell(draws.draw(0), {1: 1.0}, stopped=False)
+    assert draws.draw(0)["model.n_embd"] == 32
+    assert 64 <= draws.draw(1)["model.n_embd"] <= 256
+
+
+def test_a_space_without_settings_that_fit_is_said_to_be_so() -> None:
+    asked = experiment().override({"search.space": {"model.n_head": [7], "model.n_embd": [64, 128]}})
+    with pytest.raises((SettingError, ValueError), match=r"model\.n_embd"):
+        Draws(asked, "min").draw(1)
