@@ -124,19 +124,19 @@ class Tracker:
 
     @_never_raises
     def search_ended(self, search: Search, trials: list[Trial]) -> None:
-        best = best_of(search, trials)
-        state = _state(trials)
-        tags = {"fusegpt.state": state, "fusegpt.trials": str(len(trials))}
-        if best is not None:
-            tags["fusegpt.best_trial"] = best.id
-        if state == "failed":
-            tags["fusegpt.error"] = next((trial.error for trial in trials if trial.error), "")
-        self._put_pictures(draw_search(search, trials, self._told, self._settings.cache))
+        best, state = best_of(search, trials), _state(trials)
         for trial in trials:
             if trial.state == "running":
                 self._put("end", trial, status="KILLED", tags={"fusegpt.state": "interrupted"})
+        tags = {
+            "fusegpt.state": state,
+            "fusegpt.trials": str(len(trials)),
+            "fusegpt.best_trial": best.id if best else "",
+            "fusegpt.error": next((t.error for t in trials if t.error), "") if state == "failed" else "",
+        }
         figures = {} if best is None or best.best is None else {f"best/{search.metric}": best.best}
         self._put("end", status=_STATUS[state], metrics=figures, tags=tags)
+        self._put_pictures(draw_search(search, trials, self._told, self._settings.cache))
         self.close()
 
     def run_id(self, trial: Trial) -> str:

@@ -99,6 +99,16 @@ def test_a_run_says_where_it_comes_from(settings: Settings, search: Search, tria
     assert child.data.tags["fusegpt.seed"] == str(search.experiment.training.seed)
 
 
+def test_the_overview_of_the_search_is_a_picture_of_the_parent_run(
+    settings: Settings, search: Search, trial: Trial
+) -> None:
+    track(settings, search, trial, 1, 2, 3)
+    (parent,) = runs(settings, "search")
+    assert [file.path for file in connect(settings).list_artifacts(parent.info.run_id, "pictures")] == [
+        "pictures/search.png"
+    ]
+
+
 def test_pictures_are_artifacts_that_can_be_read_back_from_a_path_with_a_space(
     settings: Settings, search: Search, trial: Trial
 ) -> None:
@@ -112,10 +122,7 @@ def test_pictures_are_artifacts_that_can_be_read_back_from_a_path_with_a_space(
     assert (settings.home / "mlartifacts").is_dir()
 
 
-@pytest.mark.parametrize(
-    ("state", "status"),
-    [("finished", "FINISHED"), ("stopped", "FINISHED"), ("failed", "FAILED"), ("running", "KILLED")],
-)
+@pytest.mark.parametrize(("state", "status"), [("finished", "FINISHED"), ("stopped", "FINISHED"), ("failed", "FAILED")])
 def test_how_a_trial_ended_is_its_status_and_its_state(
     settings: Settings, search: Search, trial: Trial, state: str, status: str
 ) -> None:
@@ -127,6 +134,20 @@ def test_how_a_trial_ended_is_its_status_and_its_state(
     (child,) = runs(settings, "trial")
     assert (child.info.status, child.data.tags["fusegpt.state"]) == (status, state)
     assert child.data.tags["fusegpt.error"] == trial.error
+
+
+def test_an_interrupted_search_and_what_still_ran_in_it_are_killed_until_they_are_resumed(
+    settings: Settings, search: Search, trial: Trial
+) -> None:
+    tracker = Tracker(settings)
+    tracker.search_started(search)
+    tracker.trial_started(trial)
+    tracker.search_ended(search, [trial])
+    (parent,), (child,) = runs(settings, "search"), runs(settings, "trial")
+    assert [run.info.status for run in (parent, child)] == ["KILLED", "KILLED"]
+    assert [run.data.tags["fusegpt.state"] for run in (parent, child)] == ["interrupted", "interrupted"]
+    track(settings, search, trial, 1)
+    assert [run.info.status for kind in ("search", "trial") for run in runs(settings, kind)] == ["FINISHED", "FINISHED"]
 
 
 def test_a_resumed_search_goes_on_in_the_runs_that_it_had_and_doubles_no_epoch(
