@@ -10,6 +10,8 @@ import pytest
 # Read by Ray and MLflow when they are imported, so set before any test module is.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Tiny tensors are slower on several threads than on one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = os.environ.get("FUSEGPT_SHARED", "")
 KITTI = os.environ.get("FUSEGPT_DATA", "")
