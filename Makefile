@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo test test-fast lint bench pictures clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python 3.11 is needed, {v[0]}.{v[1]} was found; set PYTHON=/path/to/python3.11")'
@@ -31,6 +31,11 @@ test-fast: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The README's samples; its prediction is what `make demo` wrote last.
+pictures: $(READY)
+	$(BIN)/fusegpt data show --data world --drive world-0003 --to docs/images/world.png
+	$(BIN)/fusegpt data show --data kitti --drive 0005 --to docs/images/kitti.png
 
 clean:
 	rm -rf $(VENV) .fusegpt build
