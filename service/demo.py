@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import experiments
 from fusegpt.config import SettingError
+from fusegpt.data.driving import driving
 from fusegpt.data.lidar import histogram
 from fusegpt.data.packed import open_splits
 from fusegpt.data.sample import Sample
@@ -91,9 +92,9 @@ def serve(name: str, settings: Settings, running: ExitStack) -> str:
 
 def held_out(experiment: Experiment, cache: Path) -> Sample:
     """The raw recording of the sample in the middle of the test split."""
-    test = open_splits(experiment.data, cache).test
+    test = open_splits(driving(experiment.data), cache).test
     moment = test.sample_of(len(test) // 2)
-    samples = experiment.data.reader().samples(moment.drive)
+    samples = driving(experiment.data).reader().samples(moment.drive)
     return next(sample for sample in samples if sample.frame == moment.frame)
 
 
@@ -110,7 +111,7 @@ def show(experiment: Experiment, sample: Sample, answer: Prediction, picture: Pa
     predicted = np.asarray(answer.outputs["waypoints"])
     say(f"   {sample.drive}, frame {sample.frame}, {sample.speed_mps:.1f} m/s; {answer.name} version {answer.version}")
     say("   ahead by   predicted x, y (m)      driven x, y (m)   error (m)")
-    for horizon, (x, y), (tx, ty) in zip(experiment.data.horizons_s, predicted, sample.waypoints, strict=True):
+    for horizon, (x, y), (tx, ty) in zip(driving(experiment.data).horizons_s, predicted, sample.waypoints, strict=True):
         error = float(np.hypot(x - tx, y - ty))
         say(f"   {horizon:6.1f} s   {x:9.2f} {y:9.2f}    {tx:9.2f} {ty:9.2f}   {error:8.2f}")
     control = ", ".join(f"{name} {float(answer.outputs[name].item()):.2f}" for name in ("steer", "throttle", "brake"))
@@ -122,11 +123,11 @@ def draw(experiment: Experiment, sample: Sample, predicted: NDArray[np.float32],
     """Predicted, driven and straight-on waypoints over the image and from above."""
     from fusegpt.figures.waypoints import Drawn, draw_waypoints
 
-    ahead = np.array(experiment.data.horizons_s, np.float32) * sample.speed_mps
+    ahead = np.array(driving(experiment.data).horizons_s, np.float32) * sample.speed_mps
     drawn = Drawn(
         image=sample.image,
-        lidar=histogram(sample.sweep, experiment.data.lidar),
-        grid=experiment.data.lidar,
+        lidar=histogram(sample.sweep, driving(experiment.data).lidar),
+        grid=driving(experiment.data).lidar,
         prediction=predicted,
         truth=sample.waypoints,
         baseline=np.stack([ahead, np.zeros_like(ahead)], axis=1),

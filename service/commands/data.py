@@ -11,16 +11,16 @@ from pathlib import Path
 import typer
 
 from fusegpt.config import SettingError
-from fusegpt.data import DataConfig
+from fusegpt.data.driving import DrivingData, driving
 from fusegpt.data.sample import Reader, Sample
 from service.cli import show as show_json
 from service.commands.job import experiment_of
 from service.settings import Settings
 
 
-def _data_of(job: str, assignments: list[str], data: str) -> tuple[DataConfig, Settings]:
+def _data_of(job: str, assignments: list[str], data: str) -> tuple[DrivingData, Settings]:
     settings = Settings.read()
-    return experiment_of(job, assignments, data, settings).data, settings
+    return driving(experiment_of(job, assignments, data, settings).data), settings
 
 
 def fetch(source: str, drives: str, to: Path, date: str, url: str, *, json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fusegpt.config import Config
+from fusegpt.config import Config, SettingError
 from fusegpt.data.lidar import BevGrid
 from fusegpt.data.sample import Reader
 from fusegpt.data.splits import Splits
@@ -47,3 +47,10 @@ class DrivingData(Config):
     def reader(self) -> Reader:
         """What reads this source. Raises DataError where there is nothing to read."""
         raise NotImplementedError
+
+
+def driving(data: Config) -> DrivingData:
+    """`data`, where it is a source of driving. Raises SettingError naming `data.source` where it is not."""
+    if not isinstance(data, DrivingData):
+        raise SettingError(f"data.source: {getattr(data, 'source', data)} is no source of driving")
+    return data

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from fusegpt.config import Config
+from fusegpt.data.driving import driving
+from fusegpt.models.fusion.config import FusionConfig
 
 if TYPE_CHECKING:
-    from fusegpt.data.driving import DrivingData
     from fusegpt.experiment import Experiment
-    from fusegpt.models.fusion.config import FusionConfig
     from fusegpt.tasks.waypoints.task import WaypointsTask
 
 
@@ -27,8 +27,11 @@ class WaypointsConfig(Config):
     semantics_weight: float = Field(default=1.0, ge=0, description="Weight of the image classes' loss.")
     depth_weight: float = Field(default=10.0, ge=0, description="Weight of the depth's L1, as a share of max_depth_m.")
 
-    def check(self, model: FusionConfig, data: DrivingData) -> None:
+    def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""
+        if not isinstance(model, FusionConfig):
+            raise ValueError("model.kind must be fusion for task.kind waypoints")
+        data = driving(data)
         if model.image_channels != 3:
             raise ValueError(f"model.image_channels must be 3 for the camera's RGB, not {model.image_channels}")
         if model.lidar_channels != data.lidar.channels:

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from fusegpt.data.driving import driving
 from fusegpt.data.sample import DataError
 from fusegpt.driving.control import ControlConfig, control
+from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.signature import Signature, Tensor
 from fusegpt.tasks.task import Batch, Metric, Split, Splits
 from fusegpt.tasks.waypoints.inputs import encode
@@ -33,9 +35,10 @@ class WaypointsTask:
     headline = Metric("val/ade_m", "min")
 
     def __init__(self, experiment: Experiment) -> None:
+        assert isinstance(experiment.model, FusionConfig)
         self.config = experiment.task
         self.model_config = experiment.model
-        self.data = experiment.data
+        self.data = driving(experiment.data)
         self.signature = signature(self.data.horizons_s)
 
     def build_model(self, fetch: bool = True) -> nn.Module:

@@ -1,0 +1,5 @@
+"""Text as windows of tokens."""
+
+from fusegpt.data.text.config import TextData
+
+__all__ = ["TextData"]

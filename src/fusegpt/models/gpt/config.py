@@ -1,0 +1,62 @@
+"""`GPTConfig`: the settings of the causal GPT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from fusegpt.config import Config
+from fusegpt.nn.lora import LoraConfig
+from fusegpt.nn.norm import NormName
+
+if TYPE_CHECKING:
+    from fusegpt.models.gpt.model import GPT
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class GPTConfig(Config):
+    """The GPT-2 family (Radford et al., Language Models are Unsupervised Multitask Learners, 2019)."""
+
+    kind: Literal["gpt"] = Field(default="gpt", description="Which architecture this is.")
+    block_size: int = Field(default=128, ge=2, description="The longest context, in tokens: so many learnt positions.")
+    n_layer: int = Field(default=4, ge=1, description="Number of blocks.")
+    n_head: int = Field(default=4, ge=1, description="Attention heads of each block.")
+    n_embd: int = Field(default=128, ge=1, description="Width of the tokens.")
+    block_exp: int = Field(default=4, ge=1, description="How many times wider the MLP of a block is inside.")
+    norm: NormName = Field(default="layernorm", description="Norm of the blocks and of their end.")
+    embd_pdrop: Dropout = Field(default=0.0, description="Dropout of the tokens that enter the blocks.")
+    attn_pdrop: Dropout = Field(default=0.0, description="Dropout of the attention weights.")
+    resid_pdrop: Dropout = Field(default=0.0, description="Dropout of what attention and MLP add.")
+    attention: Literal["sdpa", "math"] = Field(
+        default="sdpa", description="PyTorch's fused attention, or the softmax written out (the reference)."
+    )
+    pretrained: str = Field(default="", description="A Hugging Face GPT-2 folder whose weights it starts from.")
+    lora: LoraConfig = Field(default=LoraConfig(), description="Learn adapters alone, the rest as it was loaded.")
+
+    # What a search must keep divisible: the key, and the setting that divides it.
+    divisible: ClassVar[dict[str, str]] = {"model.n_embd": "model.n_head"}
+
+    @model_validator(mode="after")
+    def _fits(self) -> GPTConfig:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"model.n_embd ({self.n_embd}) must be a multiple of model.n_head ({self.n_head})")
+        return self
+
+    def build(self, vocab_size: int, fetch: bool = True) -> GPT:
+        """A new model over `vocab_size` tokens; `fetch=False` leaves out what `pretrained` would load.
+
+        Raises SettingError naming `model.pretrained` or `model.lora.targets`.
+        """
+        from fusegpt.models.gpt.huggingface import load_into
+        from fusegpt.models.gpt.model import GPT
+        from fusegpt.nn.lora import add_lora
+
+        model = GPT(self, vocab_size)
+        if self.pretrained and fetch:
+            load_into(model, Path(self.pretrained))
+        if self.lora.rank:
+            add_lora(model, self.lora)
+        return model

@@ -1,0 +1,48 @@
+"""`Sampling`: how the next token is drawn from a distribution.
+
+Shapes: B batch, V tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from fusegpt.config import Config
+
+
+class Sampling(Config):
+    """How much is written, and how boldly."""
+
+    max_new_tokens: int = Field(default=100, ge=1, le=100_000, description="Tokens that are written.")
+    temperature: float = Field(default=0.8, ge=0, description="Above 1 bolder, below 1 safer; 0 takes the likeliest.")
+    top_k: int = Field(default=0, ge=0, description="Draw among so many of the likeliest tokens; 0 among all.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Draw among the likeliest that hold this probability.")
+    seed: int = Field(default=0, ge=0, description="Seed of the draws: the same prompt, the same answer.")
+
+
+def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """(B, V) -> (B, V), rows summing to 1: 0 for tokens that are not drawn."""
+    if sampling.temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits.float() / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[-1]:
+        logits = _keep(logits, torch.arange(logits.shape[-1], device=logits.device) < sampling.top_k)
+    if sampling.top_p < 1:
+        likeliest = logits.softmax(-1).sort(-1, descending=True).values
+        # A token stays while those before it do not hold top_p yet: so the likeliest always does.
+        logits = _keep(logits, likeliest.cumsum(-1) - likeliest < sampling.top_p)
+    return logits.softmax(-1)
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
+    """(B, V) -> (B, 1) token numbers."""
+    chances = probabilities(logits, sampling)
+    # On the CPU, so that a seed draws the same tokens on every device.
+    return torch.multinomial(chances.cpu(), 1, generator=generator).to(logits.device)
+
+
+def _keep(logits: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+    """The logits of the ranks, likeliest first, that are True; -inf for the others. ranks: (V,) or (B, V)."""
+    ordered, order = logits.sort(stable=True, dim=-1, descending=True)
+    return torch.empty_like(logits).scatter_(-1, order, ordered.masked_fill(~ranks, float("-inf")))
