@@ -19,7 +19,32 @@ class Settings(Config):
     address: str = Field(default="", description="FUSEGPT_ADDRESS: the Ray cluster; empty starts one on this machine.")
     tracking_uri: str = Field(description="MLFLOW_TRACKING_URI: empty keeps a SQLite database under home.")
     host: str = Field(default="127.0.0.1", description="FUSEGPT_HOST: the interface that the endpoint listens on.")
-    port: int = Field(default=8700, ge=0, le=65535, description="FUSEGPT_PORT: the port of the endpoint; 0 takes a free one.")
+    port: int = Field(
+        default=8700, ge=0, le=65535, description="FUSEGPT_PORT: the port of the endpoint; 0 takes a free one."
+    )
+
+    store: str = Field(
+        default="", description="FUSEGPT_STORE: URL of the job store; empty is SQLite under home.", repr=False
+    )
+    tokens: Path | None = Field(default=None, description="FUSEGPT_TOKENS: file of who may call the API.")
+    data_roots: tuple[Path, ...] = Field(
+        default=(),
+        description="FUSEGPT_DATA_ROOTS: folders (with : between) that jobs of the API may read; else FUSEGPT_DATA.",
+    )
+    api_host: str = Field(default="127.0.0.1", description="FUSEGPT_API_HOST: the interface that the API listens on.")
+    api_port: int = Field(
+        default=8701, ge=0, le=65535, description="FUSEGPT_API_PORT: the port of the API; 0 takes a free one."
+    )
+
+    @property
+    def store_url(self) -> str:
+        """Where jobs are kept."""
+        return self.store or f"sqlite:///{self.home / 'jobs.db'}"
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders that hold data a job may name."""
+        return self.data_roots or ((self.data,) if self.data else ())
 
     @property
     def cache(self) -> Path:
@@ -37,14 +62,45 @@ class Settings(Config):
         default_home = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fusegpt"
         home = Path(environment.get("FUSEGPT_HOME") or default_home).expanduser().resolve()
         data = environment.get("FUSEGPT_DATA", "")
-        port = environment.get("FUSEGPT_PORT") or "8700"
-        if not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"FUSEGPT_PORT: {port!r} is no port; write a number from 0 to 65535")
+        tokens = environment.get("FUSEGPT_TOKENS", "")
+        roots = [part for part in environment.get("FUSEGPT_DATA_ROOTS", "").split(os.pathsep) if part]
         return cls(
             home=home,
-            data=Path(data).expanduser().resolve() if data else None,
+            data=_path(data) if data else None,
             address=environment.get("FUSEGPT_ADDRESS", ""),
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
             host=environment.get("FUSEGPT_HOST") or "127.0.0.1",
-            port=int(port),
+            port=_port(environment, "FUSEGPT_PORT", "8700"),
+            store=environment.get("FUSEGPT_STORE", ""),
+            tokens=_path(tokens) if tokens else None,
+            data_roots=tuple(_path(root) for root in roots),
+            api_host=environment.get("FUSEGPT_API_HOST") or "127.0.0.1",
+            api_port=_port(environment, "FUSEGPT_API_PORT", "8701"),
         )
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which another process reads the same settings."""
+        return {
+            "FUSEGPT_HOME": str(self.home),
+            "FUSEGPT_DATA": str(self.data or ""),
+            "FUSEGPT_ADDRESS": self.address,
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "FUSEGPT_HOST": self.host,
+            "FUSEGPT_PORT": str(self.port),
+            "FUSEGPT_STORE": self.store,
+            "FUSEGPT_TOKENS": str(self.tokens or ""),
+            "FUSEGPT_DATA_ROOTS": os.pathsep.join(str(root) for root in self.data_roots),
+            "FUSEGPT_API_HOST": self.api_host,
+            "FUSEGPT_API_PORT": str(self.api_port),
+        }
+
+
+def _path(written: str) -> Path:
+    return Path(written).expanduser().resolve()
+
+
+def _port(environment: Mapping[str, str], name: str, default: str) -> int:
+    port = environment.get(name) or default
+    if not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{name}: {port!r} is no port; write a number from 0 to 65535")
+    return int(port)
