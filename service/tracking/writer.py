@@ -22,6 +22,7 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = False
         self._give_up_at = float("inf")
+        self._patience_s = 0.0
         self._away = False
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
@@ -32,12 +33,16 @@ class Writer:
             self._wake.notify()
 
     def close(self, wait_s: float, wait_away_s: float) -> bool:
-        """Carry what is left, for `wait_s` at most, or `wait_away_s` where MLflow is away. Whether all is carried."""
+        """Carry what is left while MLflow takes some of it every `wait_s`; `wait_away_s` where it is away already.
+
+        Whether all is carried.
+        """
         with self._wake:
-            self._closing = True
+            self._closing, self._patience_s = True, wait_s
             self._give_up_at = time.monotonic() + (wait_away_s if self._away else wait_s)
             self._wake.notify()
-        self._thread.join(max(0.0, self._give_up_at - time.monotonic()) + 1.0)
+        while self._thread.is_alive() and time.monotonic() < self._give_up_at + 1.0:
+            self._thread.join(0.1)
         return not self._thread.is_alive() and self._spool.peek() is None
 
     def _run(self) -> None:
@@ -52,12 +57,21 @@ class Writer:
             elif self._carry(record):
                 self._spool.done()
                 pause = FIRST_PAUSE_S
-                if time.monotonic() > self._give_up_at:
+                if not self._goes_on():
                     return
             elif not self._pause(pause):
                 return
             else:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _goes_on(self) -> bool:
+        """After a record was taken: whether there is time for the next one."""
+        with self._wake:
+            now = time.monotonic()
+            late = now > self._give_up_at
+            if self._closing and not late:
+                self._give_up_at = now + self._patience_s
+        return not late
 
     def _wait_for_more(self) -> bool:
         with self._wake:

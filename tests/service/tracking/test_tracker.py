@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.tracking import History, Tracker, replay
 from service.tracking import tracker as tracker_module
 from service.tracking.recorder import Recorder
+from service.tracking.spool import Record
 from service.tracking.store import connect
 
 
@@ -248,6 +249,22 @@ def test_a_server_that_never_answers_does_not_hold_up_the_search(
     end(tracker, search, trial)
     assert time.monotonic() - started < 5.0
     held.set()
+
+
+def test_a_slow_mlflow_is_waited_for_as_long_as_it_takes_records(
+    settings: Settings, search: Search, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(self: Recorder, record: Record) -> None:
+        time.sleep(0.15)
+        apply(self, record)
+
+    apply = Recorder.apply
+    monkeypatch.setattr(Recorder, "apply", slow)
+    monkeypatch.setattr(tracker_module, "WAIT_S", 1.0)
+    track(settings, search, trial, *range(1, 11))
+    (child,) = runs(settings, "trial")
+    assert len(history(settings, child)) == 10
+    assert child.info.status == "FINISHED"
 
 
 def test_a_tracker_that_cannot_write_says_it_once_and_raises_nothing(
