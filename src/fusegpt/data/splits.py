@@ -68,19 +68,15 @@ def assign(times: Mapping[str, Times], splits: Splits) -> dict[str, Codes]:
 
 
 def matching(names: Sequence[str], written: Iterable[str], key: str) -> list[str]:
-    """The drives that people mean: each by its whole name, or by a part that only one has. Raises SettingError."""
-    return [_match(names, word, key) for word in dict.fromkeys(written)]
+    """The drives that people mean: each by its whole name, or all that have a part ("Town05"). Raises SettingError."""
+    return sorted({name for word in written for name in _match(names, word, key)})
 
 
-def _match(names: Sequence[str], word: str, key: str) -> str:
-    if word in names:
-        return word
-    found = [name for name in names if word in name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise SettingError(f"{key}: {word!r} fits {_some(found)}; write more of the name")
-    raise SettingError(f"{key}: {word!r} is no drive{closest(word, names)}; there are {_some(names)}")
+def _match(names: Sequence[str], word: str, key: str) -> list[str]:
+    found = [word] if word in names else [name for name in names if word in name]
+    if not found:
+        raise SettingError(f"{key}: {word!r} is no drive{closest(word, names)}; there are {_some(names)}")
+    return found
 
 
 def _some(names: Sequence[str]) -> str:
