@@ -20,7 +20,7 @@ import experiments
 from fusegpt.config import SettingError
 from fusegpt.data.driving import driving
 from fusegpt.data.lidar import histogram
-from fusegpt.data.packed import open_splits
+from fusegpt.data.packed import PackedSplit, open_splits
 from fusegpt.data.sample import Sample
 from fusegpt.experiment import Experiment
 from service import run
@@ -93,6 +93,7 @@ def serve(name: str, settings: Settings, running: ExitStack) -> str:
 def held_out(experiment: Experiment, cache: Path) -> Sample:
     """The raw recording of the sample in the middle of the test split."""
     test = open_splits(driving(experiment.data), cache).test
+    assert isinstance(test, PackedSplit)
     moment = test.sample_of(len(test) // 2)
     samples = driving(experiment.data).reader().samples(moment.drive)
     return next(sample for sample in samples if sample.frame == moment.frame)

@@ -45,3 +45,13 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, FileNotFoundError):
         return 3
     return None
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one line. Errors made for people speak for themselves; others are named by their class."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, BaseException):  # Ray wraps what a worker raised
+        return sentence(cause)
+    text = " ".join(str(error).split())[:500] or "no message"
+    made_for_people = type(error).__module__.split(".")[0] in ("fusegpt", "service")
+    return text if made_for_people else f"{type(error).__name__}: {text}"

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fusegpt.experiment import Experiment
+from fusegpt.training.checkpoint import read_scores
 from fusegpt.training.report import Report
+from service.cluster.record import trial_folder, trial_id
+from service.errors import sentence
 from service.events import Observer, Search, Trial, best_of
 from service.registry import Decision, Registry, Version
 from service.settings import Settings
@@ -20,7 +23,7 @@ from service.tracking import Tracker
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to. `version` and `decision` are None where no trial reported the metric, or none was asked for."""
+    """What a job came to. `version` is None where no trial reported the metric, `decision` where none was asked for."""
 
     search: Search
     trials: list[Trial]
@@ -48,15 +51,20 @@ def tune(
 
 
 def train(search: Search, settings: Settings, observers: Sequence[Observer], *, promote: bool = False) -> Outcome:
-    """Train the experiment as it stands: a search of one trial, without a tuner."""
+    """Train the experiment as it stands: a search of one trial, without a tuner.
+
+    Under the name of an interrupted training it goes on from its checkpoint.
+    """
     tracker = Tracker(settings)
-    trial = Trial("trial_00000", 0, {}, search.folder / "trial_00000")
+    trial = Trial(trial_id(0), 0, {}, trial_folder(search, 0))
     watchers = [tracker, *observers]
     _tell(watchers, lambda watcher: watcher.search_started(search))
     _tell(watchers, lambda watcher: watcher.trial_started(trial))
-    _run(search, trial, settings, watchers)
-    _tell(watchers, lambda watcher: watcher.trial_ended(trial))
-    _tell(watchers, lambda watcher: watcher.search_ended(search, [trial]))
+    try:
+        _run(search, trial, settings, watchers)
+        _tell(watchers, lambda watcher: watcher.trial_ended(trial))
+    finally:  # an interrupted trial is told as running: that is what can be taken up again
+        _tell(watchers, lambda watcher: watcher.search_ended(search, [trial]))
     return _publish(search, [trial], tracker, settings, promote=promote)
 
 
@@ -66,26 +74,24 @@ def _tell(observers: Sequence[Observer], event: Callable[[Observer], None]) -> N
 
 
 def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer]) -> None:
+    """Train; what fails is the trial's error, in one sentence, as in a search."""
     from service.cluster.train import run_trial
 
     start = time.perf_counter()
+    pick = min if search.mode == "min" else max
 
     def report(told: Report) -> None:
         trial.epoch, trial.metrics = told.epoch, dict(told.metrics)
         trial.seconds = time.perf_counter() - start
         value = told.metrics[search.metric]
-        pick = min if search.mode == "min" else max
         trial.best = value if trial.best is None else pick(trial.best, value)
         _tell(observers, lambda watcher: watcher.trial_reported(trial))
 
     try:
         run_trial(search.experiment, trial.folder, settings.cache, report)
         trial.state = "finished"
-    except KeyboardInterrupt:
-        trial.state, trial.error = "stopped", "interrupted"
-        raise
     except Exception as error:
-        trial.state, trial.error = "failed", f"{type(error).__name__}: {error}"
+        trial.state, trial.error = "failed", sentence(error)
 
 
 def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Settings, *, promote: bool) -> Outcome:
@@ -94,6 +100,7 @@ def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Se
         return Outcome(search, trials, None)
     registry = Registry(settings)
     name = search.experiment.name
-    version = registry.register(name, best.folder / "best", tracker.run_id(best), best.metrics)
+    scores = read_scores(best.folder / "best")
+    version = registry.register(name, best.folder / "best", tracker.run_id(best), scores.metrics)
     decision = registry.promote(name, version.number) if promote else None
     return Outcome(search, trials, best, version, decision)
