@@ -71,7 +71,7 @@ class Predictor:
         return {
             tensor.name: np.zeros(
                 [size if size > 0 else free.get(tensor.media, 8) for size in tensor.shape],
-                dtype=tensor.dtype,
+                dtype=tensor.dtype if tensor.dtype != "text" else np.str_,
             )
             for tensor in self.signature.inputs
         }

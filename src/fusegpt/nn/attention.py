@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fusegpt.nn.cache import KeyValues
+
 AttentionKernel = Literal["sdpa", "math"]
 
 
@@ -45,14 +47,20 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(n_embd, n_embd)
         self.resid_drop = nn.Dropout(resid_pdrop)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C) -> (B, T, C)."""
+    def forward(self, x: torch.Tensor, cache: KeyValues | None = None) -> torch.Tensor:
+        """(B, T, C) -> (B, T, C). With `cache`, the tokens go on from those that it holds, and are added to it."""
         q, k, v = self._heads(x)
+        if cache is not None:
+            k, v = cache.append(k, v)
         dropout = self.attn_pdrop if self.training else 0.0
-        if self.kernel == "sdpa":
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=self.causal)
-        else:
+        if self.kernel == "math":
             y = F.dropout(attention_weights(q, k, self.causal), dropout) @ v
+        elif self.causal and q.shape[-2] < k.shape[-2]:
+            # is_causal would line up the first query with the first key; here the last ones belong together.
+            seen = None if q.shape[-2] == 1 else ~later(q, k)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=self.causal)
         y = y.transpose(1, 2).flatten(2)  # (B, nh, T, hs) -> (B, T, C)
         out: torch.Tensor = self.resid_drop(self.proj(y))
         return out
@@ -71,12 +79,17 @@ class SelfAttention(nn.Module):
 
 
 def attention_weights(q: torch.Tensor, k: torch.Tensor, causal: bool = False) -> torch.Tensor:
-    """softmax(q k^T / sqrt(hs)), written out: (B, nh, T, hs) twice -> (B, nh, T, T)."""
+    """softmax(q k^T / sqrt(hs)), written out: (B, nh, T, hs) and (B, nh, S, hs) -> (B, nh, T, S)."""
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     if causal:
-        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(later, float("-inf"))
+        scores = scores.masked_fill(later(q, k), float("-inf"))
     return scores.softmax(-1)
+
+
+def later(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    """Which of S keys come after each of T queries, (T, S); the last query is the last key's token."""
+    T, S = q.shape[-2], k.shape[-2]
+    return torch.ones(T, S, dtype=torch.bool, device=q.device).triu(1 + S - T)
 
 
 @contextmanager

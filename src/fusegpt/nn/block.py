@@ -5,16 +5,23 @@ Shapes: B batch, T tokens, C channels (n_embd).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import nn
 
 from fusegpt.nn.attention import AttentionKernel, SelfAttention
+from fusegpt.nn.cache import KeyValues
 from fusegpt.nn.norm import NormName, norm
 
-ActivationName = Literal["relu", "gelu"]
-ACTIVATIONS: dict[ActivationName, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+ActivationName = Literal["relu", "gelu", "gelu_tanh"]
+ACTIVATIONS: dict[ActivationName, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),  # GPT-2's
+}
 
 
 class Block(nn.Module):
@@ -46,7 +53,7 @@ class Block(nn.Module):
             nn.Dropout(resid_pdrop),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attn(self.ln1(x))
+    def forward(self, x: torch.Tensor, cache: KeyValues | None = None) -> torch.Tensor:
+        x = x + self.attn(self.ln1(x), cache)
         x = x + self.mlp(self.ln2(x))
         return x

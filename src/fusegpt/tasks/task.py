@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,7 +35,11 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None = None) -> Batch:
-        """The samples at `indices`, stacked. With `rng`, augmented: the same rng state, the same batch."""
+        """The samples at `indices`, stacked.
+
+        With `rng`, augmented: what is done to a sample follows from the state of `rng` and from the sample, not from
+        the others, so that the shares of several workers are together the batch of one.
+        """
         ...
 
 
@@ -47,6 +51,15 @@ class Splits:
     val: Split
     test: Split
     fingerprint: str
+
+
+@runtime_checkable
+class Derives(Protocol):
+    """A task with figures that are no means over samples, such as a perplexity."""
+
+    def derived(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Those figures, from the means of the others."""
+        ...
 
 
 class Task(Protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fusegpt.predictor import Predictor
-from fusegpt.tasks.task import Split, Task
+from fusegpt.tasks.task import Derives, Split, Task
 from fusegpt.training.batches import to_device
 from fusegpt.training.workers import Workers
 
@@ -51,7 +51,7 @@ def evaluate(
             f"data.splits: leaves no sample for {split!r}; raise data.splits.{split}_fraction or name drives"
         )
     figures = judge(predictor.task, predictor.model, part, np.arange(len(part)), torch.device(device), batch_size)
-    return Evaluation({name: float(values.mean()) for name, values in figures.items()}, figures)
+    return Evaluation(_with_derived(predictor.task, {name: float(v.mean()) for name, v in figures.items()}), figures)
 
 
 def judge(
@@ -74,7 +74,11 @@ def judge_together(task: Task, model: nn.Module, split: Split, workers: Workers,
     own = judge(task, model, split, share if len(share) else np.arange(1), workers.device, batch_size)
     names = sorted(own)
     sums = workers.sum(np.array([own[name].sum() if len(share) else 0.0 for name in names]))
-    return dict(zip(names, (sums / len(split)).tolist(), strict=True))
+    return _with_derived(task, dict(zip(names, (sums / len(split)).tolist(), strict=True)))
+
+
+def _with_derived(task: Task, means: dict[str, float]) -> dict[str, float]:
+    return {**means, **task.derived(means)} if isinstance(task, Derives) else means
 
 
 @contextmanager

@@ -36,10 +36,14 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
-    """(B, V) -> (B, 1) token numbers."""
-    chances = probabilities(logits, sampling)
-    # On the CPU, so that a seed draws the same tokens on every device.
-    return torch.multinomial(chances.cpu(), 1, generator=generator).to(logits.device)
+    """(B, V) -> (B, 1) token numbers.
+
+    One number between 0 and 1 picks in every row: a row's token does not depend on how many rows there are.
+    """
+    reached = probabilities(logits, sampling).double().cumsum(-1)  # (B, V), growing to 1
+    mark = torch.rand((), generator=generator, dtype=torch.float64).item() * reached[:, -1:]
+    # The first token that lies above the mark, so that it is never one of probability 0.
+    return (reached <= mark).sum(-1, keepdim=True)
 
 
 def _keep(logits: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
