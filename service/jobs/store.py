@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from service.errors import Refused
@@ -94,6 +94,19 @@ def name_taken(name: str) -> Conflict:
 
 def overtaken(job: Job) -> Conflict:
     return Conflict(f"job {job.name} was changed by somebody else at the same moment; look at it and try again")
+
+
+def amend(store: JobStore, id_or_name: str, decide: Callable[[Job], dict[str, Any]]) -> Job:
+    """Change a job as it stands: where somebody else was first, `decide` looks at it again. Nothing changes nothing."""
+    while True:
+        job = store.get(id_or_name)
+        changes = decide(job)
+        if not changes:
+            return job
+        try:
+            return store.update(job, **changes)
+        except Conflict:
+            continue
 
 
 def open_store(url: str) -> JobStore:

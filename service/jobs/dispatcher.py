@@ -1,0 +1,89 @@
+"""`Dispatcher`: starts what is queued, notices what was lost, and ends what does not listen. One turn at a time.
+
+Several of them may work on one store: each step is a compare-and-set, and who comes second leaves it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+
+from service.errors import ServiceError
+from service.jobs.job import Job, now
+from service.jobs.queue import take_turn
+from service.jobs.retry import Failure
+from service.jobs.runner import JobRunner
+from service.jobs.state import ACTIVE
+from service.jobs.store import Conflict, JobStore
+from service.jobs.worker import failed
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.5
+PATIENCE_S = 150.0  # how long a job may take to pause or stop (its trials have 120 s) before its process is ended
+MANY = 1000
+
+
+class Dispatcher:
+    """`jobs`: how many may run at once; 0 sets no limit but what the machine has."""
+
+    def __init__(self, store: JobStore, runner: JobRunner, jobs: int = 0, patience_s: float = PATIENCE_S) -> None:
+        self._store, self._runner, self._jobs, self._patience_s = store, runner, jobs, patience_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._turns, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Take turns in a thread of its own until `close`. Jobs go on without it."""
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def turn(self) -> None:
+        """Look after what runs, then start what fits, and tell the others why they wait."""
+        for job in self._store.jobs(states=ACTIVE, limit=MANY):
+            with contextlib.suppress(Conflict):
+                self._look_after(job)
+        active = self._store.jobs(states=ACTIVE, limit=MANY)
+        queued = self._store.jobs(states=["queued"], limit=MANY)
+        turn = take_turn(queued, active, self._runner.capacity(), self._jobs, now())
+        for job in queued:
+            with contextlib.suppress(Conflict):
+                self._decide(job, turn.waits.get(job.id))
+
+    def _turns(self) -> None:
+        while not self._ended.wait(TURN_S):
+            try:
+                self.turn()
+            except ServiceError as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("a turn of the dispatcher failed")
+
+    def _look_after(self, job: Job) -> None:
+        life = self._runner.life(job)
+        if life == "gone":
+            present = self._store.get(job.id)
+            if present.version == job.version:  # it may have told its end between our two looks
+                self._store.update(job, **failed(job, Failure("lost", "the job's process is gone")))
+        elif life == "alive" and job.state in ("pausing", "stopping") and self._overdue(job):
+            self._runner.kill(job)
+
+    def _overdue(self, job: Job) -> bool:
+        return job.moved is not None and (now() - job.moved).total_seconds() > self._patience_s
+
+    def _decide(self, job: Job, waits: str | None) -> None:
+        if waits is not None:
+            if waits != job.reason:
+                self._store.update(job, reason=waits)
+            return
+        time = now()
+        changes = {"attempts": job.attempts + 1, "started": job.started or time, "not_before": None, "handle": None}
+        starting = self._store.update(job, state="starting", reason="", **changes)
+        try:
+            self._runner.start(starting)
+        except OSError as error:
+            self._store.update(starting, **failed(starting, Failure("other", f"no process could be started: {error}")))

@@ -1,0 +1,111 @@
+"""What to do with a job that failed, by the class of its failure: data, so that it can be read and argued about.
+
+A lost worker or node is chance: the next attempt goes on from the last checkpoint. Memory that ran out, a wrong spec
+and a loss that is not a number would come again: they end the job, with their first cause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+FailureKind = Literal["lost", "unreachable", "memory", "not_finite", "spec", "data", "other"]
+
+RETRIES = 3
+RETRIED: frozenset[FailureKind] = frozenset({"lost", "unreachable"})
+WAIT = timedelta(seconds=5)  # before the first retry of what was unreachable; doubled each time
+
+SAID: dict[FailureKind, str] = {
+    "lost": "its process or node was lost",
+    "unreachable": "the cluster was unreachable",
+    "memory": "out of memory, which would happen again",
+    "not_finite": "the loss stopped being a finite number, which would happen again",
+    "spec": "the spec is wrong",
+    "data": "the data is wrong",
+    "other": "the job failed",
+}
+
+# Class names along an error's ancestry, most telling first; by name, because to import Ray or torch takes seconds.
+_CLASSES: tuple[tuple[FailureKind, frozenset[str]], ...] = (
+    ("memory", frozenset({"MemoryError", "OutOfMemoryError"})),
+    ("unreachable", frozenset({"ClusterUnreachable"})),
+    ("spec", frozenset({"SettingError", "InputError", "Refused", "NotFound"})),
+    ("data", frozenset({"DataError"})),
+    (
+        "lost",
+        frozenset({"LostWorkersError", "RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError"}),
+    ),
+    ("lost", frozenset({"LocalRayletDiedError", "RaySystemError", "ConnectionError"})),
+)
+# What errors of other processes and of devices say, for they arrive as text.
+_WORDS: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
+    ("memory", re.compile(r"out of memory|OutOfMemory|MemoryError|oom[- ]?kill", re.I)),
+    ("not_finite", re.compile(r"not a finite number|loss is (nan|inf)", re.I)),
+    ("lost", re.compile(r"process died|node died|worker (died|crashed)|actor died", re.I)),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The class of a failure, and its first cause in one line."""
+
+    kind: FailureKind
+    cause: str
+
+    def reason(self) -> str:
+        return f"{SAID[self.kind]}: {self.cause}"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Class and first cause of what ended a job: the error at the beginning of the chain tells."""
+    chain = list(_chain(error))
+    for link in reversed(chain):
+        kind = _by_class(link) or _by_words(str(link))
+        if kind:
+            return Failure(kind, sentence(link))
+    return Failure("other", sentence(chain[-1]))
+
+
+def failure_said(text: str) -> Failure:
+    """The class of a failure that is known by its words alone: a trial's."""
+    return Failure(_by_words(text) or "other", " ".join(text.split()))
+
+
+def may_retry(failure: Failure, retries: int) -> bool:
+    """Whether a job that was started again `retries` times is started once more."""
+    return failure.kind in RETRIED and retries < RETRIES
+
+
+def pause_before(failure: Failure, retries: int) -> timedelta:
+    """How long the next attempt waits: what was lost starts at once, what was unreachable needs time to come back."""
+    return WAIT * 2**retries if failure.kind == "unreachable" else timedelta(0)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one line. Errors made for people speak for themselves; others are named by their class."""
+    text = " ".join(str(error).split())[:500] or "no message"
+    made_for_people = type(error).__module__.split(".")[0] in ("fusegpt", "service")
+    return text if made_for_people else f"{type(error).__name__}: {text}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from; Ray keeps the worker's own error in `cause`."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        told = getattr(link, "cause", None)
+        link = told if isinstance(told, BaseException) else link.__cause__
+
+
+def _by_class(error: BaseException) -> FailureKind | None:
+    names = {ancestor.__name__ for ancestor in type(error).__mro__}
+    return next((kind for kind, known in _CLASSES if names & known), None)
+
+
+def _by_words(text: str) -> FailureKind | None:
+    return next((kind for kind, pattern in _WORDS if pattern.search(text)), None)

@@ -1,0 +1,74 @@
+"""What is chance is tried again; what would come again is not, and the first cause is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fusegpt.config import SettingError
+from service.errors import ClusterUnreachable
+from service.jobs.retry import RETRIES, failure_of, failure_said, may_retry, pause_before
+
+
+class ActorDiedError(Exception):
+    """Named as Ray's: the classes are known by name."""
+
+
+class RayActorError(Exception):
+    """Ray's ancestor of what says that an actor died."""
+
+
+class RayTaskError(Exception):
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"ray::run_trial() {cause}")
+        self.cause = cause
+
+
+def test_a_lost_worker_is_tried_again_but_not_for_ever() -> None:
+    failure = failure_of(RayActorError("the actor died unexpectedly"))
+    assert failure.kind == "lost"
+    assert may_retry(failure, 0)
+    assert not may_retry(failure, RETRIES)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError("cannot allocate 12 GiB"), "memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "memory"),
+        (RuntimeError("step 7: the loss is not a finite number"), "not_finite"),
+        (SettingError("model.n_head: must be at least 1"), "spec"),
+        (ZeroDivisionError("division by zero"), "other"),
+    ],
+)
+def test_what_would_come_again_is_not_tried_again(error: Exception, kind: str) -> None:
+    failure = failure_of(error)
+    assert failure.kind == kind
+    assert not may_retry(failure, 0)
+    assert str(error) in failure.reason()
+
+
+def test_the_first_cause_is_told_not_the_last_word() -> None:
+    try:
+        try:
+            raise MemoryError("cannot allocate 12 GiB")
+        except MemoryError as error:
+            raise RayActorError("the actor died") from RayTaskError(error)
+    except RayActorError as error:
+        failure = failure_of(error)
+    assert failure.kind == "memory"
+    assert failure.cause == "MemoryError: cannot allocate 12 GiB"
+
+
+def test_a_cluster_that_is_away_is_given_time_that_grows() -> None:
+    failure = failure_of(ClusterUnreachable("FUSEGPT_ADDRESS: nothing answers at head:6379"))
+    assert may_retry(failure, 0)
+    waits = [pause_before(failure, retries).total_seconds() for retries in range(RETRIES)]
+    assert waits == sorted(set(waits))
+    assert waits[0] >= 1
+    assert not pause_before(failure_of(RayActorError("gone")), 2)
+
+
+def test_the_words_of_a_trial_are_enough() -> None:
+    assert failure_said("its process died too often; the last time: SIGKILL").kind == "lost"
+    assert failure_said("torch.OutOfMemoryError: CUDA out of memory").kind == "memory"
+    assert failure_said("something new").reason() == "the job failed: something new"
