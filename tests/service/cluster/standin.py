@@ -45,6 +45,11 @@ def search_of(folder: Path, experiment: Experiment) -> Search:
     return Search(folder.name, experiment, folder, METRIC, "min")
 
 
+def epochs_take(cache: Path, seconds: float) -> None:
+    """How long each epoch takes, for all trainings that share `cache`, also those that run."""
+    (cache / "epoch_s").write_text(str(seconds))
+
+
 def train(
     experiment: Experiment,
     folder: Path,
@@ -52,7 +57,7 @@ def train(
     report: Callable[[Report], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Each epoch takes FUSEGPT_TEST_EPOCH_S; large n_embd is better, resid_pdrop above 0.45 fails."""
+    """Each epoch takes what `epochs_take` said; large n_embd is better, resid_pdrop above 0.45 fails."""
     settings, total = experiment.settings(), experiment.training.epochs
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "checkpoint.txt"

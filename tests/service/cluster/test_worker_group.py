@@ -1,0 +1,124 @@
+"""Trials of several workers, on a real Ray, with a second Ray on the host and the real training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import METRIC, Notes, search_of
+
+from fusegpt.data.world.config import WorldData
+from fusegpt.experiment import Experiment, Resources, SearchConfig
+from fusegpt.models.fusion.config import FusionConfig
+from fusegpt.search_space import Choice
+from fusegpt.tasks import WaypointsConfig
+from fusegpt.training.config import TrainingConfig
+from fusegpt.training.report import Report
+from service.cluster import local_ray
+from service.cluster.local_ray import connect
+from service.cluster.train import run_trial
+from service.cluster.tune import search
+from service.settings import Settings
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated"),  # Ray Data's word about itself
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Connected to a Ray of our own with two CPUs, while another one runs on the host."""
+    settings = Settings(home=tmp_path_factory.mktemp("a home"), tracking_uri="")
+    with local_ray._environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "o" * 40}):
+        other = local_ray._head(serve=False, dashboard=True, cpus=1)
+        other.__enter__()
+    try:
+        with connect(settings, dashboard=True, cpus=2):
+            yield settings
+    finally:
+        other.__exit__(None, None, None)
+
+
+def tiny(workers: int, epochs: int = 2, **search: Any) -> Experiment:
+    """A model without batch statistics or dropout, on a small piece of the synthetic world."""
+    encoders = {"image_encoder": "convnext_atto", "lidar_encoder": "convnext_atto"}
+    dropouts = dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), 0.0)
+    sizes = {"n_embd": 32, "n_head": 2, "n_layer": 1, "image_anchors": (1, 2), "lidar_anchors": (2, 2)}
+    return Experiment(
+        name="tiny",
+        task=WaypointsConfig(),
+        model=FusionConfig.model_validate({**encoders, **dropouts, **sizes}),
+        data=WorldData(
+            n_drives=4, seconds_per_drive=6, image_height_px=32, image_width_px=64, lidar_azimuths=60, lidar_rings=4
+        ),
+        training=TrainingConfig(epochs=epochs, batch_size=8),
+        search=SearchConfig.model_validate(search),
+        resources=Resources(workers_per_trial=workers),
+    )
+
+
+def free_again() -> bool:
+    """Whether every CPU is free and no placement group is left, within seconds."""
+    import ray
+    from ray.util import placement_group_table
+
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = {group["state"] for group in placement_group_table().values()} - {"REMOVED"}
+        if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"] and not left:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def test_two_workers_reach_the_numbers_of_one(settings: Settings) -> None:
+    told: list[Report] = []
+    alone = run_trial(tiny(1), settings.runs / "alone", settings.cache)
+    together = run_trial(tiny(2), settings.runs / "together", settings.cache, told.append)
+    assert [report.epoch for report in told] == [1, 2]
+    assert together.metrics[METRIC] == pytest.approx(alone.metrics[METRIC], rel=1e-3)
+    assert (together.best / "model.safetensors").exists()
+    assert free_again()
+
+
+def test_stopped_trials_let_go_of_every_cpu(settings: Settings) -> None:
+    space = {"training.lr": Choice(values=(1e-8, 2e-8))}
+    asked = tiny(2, epochs=4, space=space, trials=3, algorithm="asha", reduction_factor=2)
+    notes = Notes()
+    trials = search(search_of(settings.runs / "stopped", asked), settings, [notes])
+    assert [trial.error for trial in trials] == ["", "", ""]
+    assert [trial.state for trial in trials] == ["finished", "stopped", "stopped"]
+    assert {trial.epoch for trial in trials[1:]} == {1}
+    assert free_again()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_a_stop_reaches_them_all(settings: Settings) -> None:
+    told: list[int] = []
+
+    def report(one: Report) -> None:
+        if not told:
+            os.kill(_a_worker(), signal.SIGKILL)
+        told.append(one.epoch)
+
+    result = run_trial(
+        tiny(2, epochs=200), settings.runs / "killed", settings.cache, report, should_stop=lambda: 3 in told
+    )
+    assert result.stopped
+    assert 3 in told
+    assert told.count(3) == 1
+    assert free_again()
+
+
+def _a_worker() -> int:
+    """The process of a Ray Train worker of this user, by the name that Ray gives it."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"ray::RayTrainWorker" in (entry / "cmdline").read_bytes():
+            return int(entry.name)
+    raise AssertionError("no worker runs")
