@@ -11,9 +11,9 @@ experiment = Experiment(
     name="language_model",
     description="How many bits does a small GPT-2 need for a byte of English, and what makes it fewer?",
     task=LanguageConfig(),
-    model=GPTConfig(block_size=128, n_layer=4, n_head=4, n_embd=128),
-    data=TextData(block_size=128),
-    training=TrainingConfig(epochs=6, batch_size=16, lr=2e-3, weight_decay=0.1, warmup_fraction=0.1),
+    model=GPTConfig(block_size=64, n_layer=4, n_head=4, n_embd=128, embd_pdrop=0.1, resid_pdrop=0.1),
+    data=TextData(tokenizer="bpe", vocab_size=1024, block_size=64),
+    training=TrainingConfig(epochs=10, batch_size=8, lr=2e-3, weight_decay=0.1, warmup_fraction=0.1),
     search=SearchConfig(
         space={
             "model.n_layer": Integer(low=2, high=6),

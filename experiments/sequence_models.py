@@ -11,9 +11,9 @@ experiment = Experiment(
     name="sequence_models",
     description="What does each kind of memory save: a pair, a window, a recurrent state, attention?",
     task=LanguageConfig(),
-    model=SequenceConfig(),
-    data=TextData(block_size=128),
-    training=TrainingConfig(epochs=4, batch_size=16, lr=2e-3, weight_decay=0.1, warmup_fraction=0.1),
+    model=SequenceConfig(block_size=64),
+    data=TextData(block_size=64),
+    training=TrainingConfig(epochs=3, batch_size=16, lr=2e-3, weight_decay=0.1, warmup_fraction=0.1),
     search=SearchConfig(
         space={"model.cell": Choice(values=("markov", "window", "rnn", "lstm", "gru", "gpt"))},
         algorithm="random",

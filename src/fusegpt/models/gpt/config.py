@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from fusegpt.config import Config
 from fusegpt.nn.lora import LoraConfig
-from fusegpt.nn.norm import NormName
+from fusegpt.nn.norm import NormName, require_by_token
 
 if TYPE_CHECKING:
     from fusegpt.models.gpt.model import GPT
@@ -43,6 +43,7 @@ class GPTConfig(Config):
     def _fits(self) -> GPTConfig:
         if self.n_embd % self.n_head:
             raise ValueError(f"model.n_embd ({self.n_embd}) must be a multiple of model.n_head ({self.n_head})")
+        require_by_token(self.norm, "and would show each token those after it")
         return self
 
     def build(self, vocab_size: int, fetch: bool = True) -> GPT:

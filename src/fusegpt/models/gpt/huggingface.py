@@ -22,7 +22,7 @@ NAMES = {
 # Theirs are (in, out), a convolution of width one; ours are (out, in).
 TRANSPOSED = re.compile(r"(attn\.(qkv|proj)|mlp\.[02])\.weight$")
 # Old folders keep the causal mask among the weights.
-NO_WEIGHT = re.compile(r"attn\.(bias|masked_bias)$")
+NO_WEIGHT = re.compile(r"\.attn\.(bias|masked_bias)$")
 # What a folder's config.json must say for the logits to be the same: their key, the value that ours has.
 FIXED = {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "scale_attn_weights": True,
          "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True}  # fmt: skip

@@ -59,10 +59,17 @@ def _lines(marked: Marked) -> list[Marked]:
     lines: list[Marked] = [[]]
     for piece, bits in marked:
         for character in piece:
-            lines[-1].append(("↵" if character == "\n" else character, bits))
+            lines[-1].append((_shown(character), bits))
             if character == "\n" or len(lines[-1]) >= COLUMNS:
                 lines.append([])
     return [line for line in lines if line]
+
+
+def _shown(character: str) -> str:
+    """The character, or a stand-in where it has no form of its own or the font may not have it."""
+    if character == "\n":
+        return "↵"
+    return character if character.isprintable() and ord(character) < 0x370 else "·"
 
 
 def _write(sheet: Sheet, lines: list[Marked], top: float) -> None:
