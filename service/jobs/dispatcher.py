@@ -50,9 +50,13 @@ class Dispatcher:
         active = self._store.jobs(states=ACTIVE, limit=MANY)
         queued = self._store.jobs(states=["queued"], limit=MANY)
         turn = take_turn(queued, active, self._runner.capacity(), self._jobs, now())
-        for job in queued:
+        for job in turn.start:
             with contextlib.suppress(Conflict):
-                self._decide(job, turn.waits.get(job.id))
+                self._start(job)
+        for job in queued:
+            if job.reason != (reason := turn.waits.get(job.id, job.reason)):
+                with contextlib.suppress(Conflict):
+                    self._store.update(job, reason=reason)
 
     def _turns(self) -> None:
         while not self._ended.wait(TURN_S):
@@ -75,11 +79,7 @@ class Dispatcher:
     def _overdue(self, job: Job) -> bool:
         return job.moved is not None and (now() - job.moved).total_seconds() > self._patience_s
 
-    def _decide(self, job: Job, waits: str | None) -> None:
-        if waits is not None:
-            if waits != job.reason:
-                self._store.update(job, reason=waits)
-            return
+    def _start(self, job: Job) -> None:
         time = now()
         changes = {"attempts": job.attempts + 1, "started": job.started or time, "not_before": None, "handle": None}
         starting = self._store.update(job, state="starting", reason="", **changes)

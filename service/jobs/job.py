@@ -42,6 +42,7 @@ class Job(Config):
     gpus: float = Field(default=0.0, ge=0, description="GPUs that it holds while it runs.")
     owner: str = Field(default="", description="Who submitted it.")
     idempotency_key: str = Field(default="", description="The submission's own key; the same key is the same job.")
+    request: str = Field(default="", description="Fingerprint of what was submitted; the store makes it.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
     state: JobState = Field(default="queued", description="How it stands.")
     reason: str = Field(default="", description="Why it waits, stopped or failed, in one sentence.")

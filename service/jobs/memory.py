@@ -9,7 +9,7 @@ from typing import Any
 from service.errors import NotFound
 from service.jobs.job import Event, EventKind, Job, now
 from service.jobs.state import JobState
-from service.jobs.store import changed, key_reused, name_taken, overtaken, same_request
+from service.jobs.store import changed, first_version, key_reused, name_taken, overtaken
 
 
 class MemoryJobStore:
@@ -22,14 +22,13 @@ class MemoryJobStore:
 
     def submit(self, job: Job) -> Job:
         with self._lock:
-            earlier = self._keyed(job)
+            kept, earlier = first_version(job, len(self._jobs) + 1), self._keyed(job)
             if earlier is not None:
-                if not same_request(earlier, job):
+                if earlier.request != kept.request:
                     raise key_reused(job)
                 return earlier
             if any(known.name == job.name for known in self._jobs.values()):
                 raise name_taken(job.name)
-            kept = job.model_copy(update={"number": len(self._jobs) + 1, "version": 1})
             self._jobs[job.id], self._events[job.id] = kept, []
             self.append(job.id, "state", {"from": "", "to": job.state, "reason": job.reason})
             return kept

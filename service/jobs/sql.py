@@ -40,7 +40,7 @@ from fusegpt.config import SettingError
 from service.errors import ClusterUnreachable, NotFound
 from service.jobs.job import Event, EventKind, Job, now
 from service.jobs.state import JobState
-from service.jobs.store import changed, key_reused, name_taken, overtaken, same_request
+from service.jobs.store import changed, first_version, key_reused, name_taken, overtaken
 
 WAIT_S = 30  # for another writer's lock, and for the server's answer
 EXAMPLES = "sqlite:////var/lib/fusegpt/jobs.db or postgresql://user@host/database"
@@ -83,14 +83,14 @@ class SqlJobStore:
             _make_tables(self._engine)
 
     def submit(self, job: Job) -> Job:
-        kept = job.model_copy(update={"version": 1})
+        kept = first_version(job)
         try:
             with self._writing() as connection:
                 number = connection.execute(insert(_jobs).values(_row(kept, logged=0)).returning(_jobs.c.number))
                 kept = kept.model_copy(update={"number": number.scalar_one()})
                 _log(connection, job.id, "state", {"from": "", "to": job.state, "reason": job.reason})
         except IntegrityError:
-            return self._earlier(job)
+            return self._earlier(kept)
         return kept
 
     def get(self, id_or_name: str) -> Job:
@@ -156,7 +156,7 @@ class SqlJobStore:
         if row is None:
             raise name_taken(job.name)
         earlier = _job(row)
-        if not same_request(earlier, job):
+        if earlier.request != job.request:
             raise key_reused(job)
         return earlier
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from service.jobs.state import JobState, check_move
 # What `update` writes into the log beside a change of state.
 TOLD = ("priority", "spec", "reason")
 # Given at submission, never changed.
-FIXED = frozenset({"id", "number", "version", "name", "experiment", "owner", "idempotency_key", "created"})
+FIXED = frozenset({"id", "number", "version", "name", "experiment", "owner", "idempotency_key", "request", "created"})
 
 
 class Conflict(Refused):
@@ -79,9 +81,11 @@ def changed(job: Job, changes: dict[str, Any]) -> tuple[Job, list[tuple[EventKin
     return after, lines
 
 
-def same_request(one: Job, other: Job) -> bool:
-    """Whether two submissions ask for the same: what an idempotency key promises."""
-    return (one.spec, one.experiment, one.priority) == (other.spec, other.experiment, other.priority)
+def first_version(job: Job, number: int = 0) -> Job:
+    """A job as it is first kept. What was asked for is remembered, for priority and budget may change later."""
+    asked = json.dumps([job.spec, job.experiment, job.priority], sort_keys=True)
+    request = hashlib.sha256(asked.encode()).hexdigest()
+    return job.model_copy(update={"number": number, "version": 1, "request": request})
 
 
 def key_reused(job: Job) -> Conflict:

@@ -72,8 +72,8 @@ def _claim(store: JobStore, job_id: str, attempt: int) -> Job:
     job = store.get(job_id)
     if job.attempts != attempt or job.state not in ("starting", "pausing", "stopping") or job.handle is not None:
         raise Conflict(f"job {job.name} is {job.state} in attempt {job.attempts}: nothing to do for attempt {attempt}")
-    state: JobState = "running" if job.state == "starting" else job.state
-    return store.update(job, state=state, handle=this_process(), reason="")
+    state: JobState = "running" if job.state == "starting" else job.state  # told to end already: the Listener will see
+    return store.update(job, state=state, handle=this_process())
 
 
 def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[[Job], dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""The job service over HTTP: jobs, models, experiments. What callers may do is their role's."""

@@ -1,0 +1,54 @@
+"""`create_app`: the API as an ASGI app, and the dispatcher that works while it stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from fusegpt import __version__
+from service.api import experiments, jobs, models
+from service.api.access import Access
+from service.api.door import Door
+from service.api.problems import add_problems
+from service.api.services import Services
+from service.jobs.dispatcher import Dispatcher
+from service.jobs.runner import JobRunner
+from service.jobs.store import JobStore
+from service.registry import Registry
+from service.settings import Settings
+
+
+def create_app(
+    settings: Settings, store: JobStore, runner: JobRunner, registry: Registry, *, dispatch: bool = True
+) -> FastAPI:
+    """The API over these parts. `dispatch`: start queued jobs, too, for as long as the app stands.
+
+    Raises SettingError where it would listen beyond this machine without tokens.
+    """
+    access = Access(settings)
+    dispatcher = Dispatcher(store, runner) if dispatch else None
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if dispatcher is not None:
+            dispatcher.start()
+        yield
+        if dispatcher is not None:
+            await run_in_threadpool(dispatcher.close)
+
+    app = FastAPI(title="fusegpt", version=__version__, summary="Experiments as jobs.", lifespan=lifespan)
+    app.state.services = Services(settings, store, runner, registry, access)
+    app.add_middleware(Door, same_site=not access.needs_token)
+    for part in (jobs, models, experiments):
+        app.include_router(part.router)
+    add_problems(app)
+
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> dict[str, str]:
+        """The process is alive; needs no token."""
+        return {"status": "alive"}
+
+    return app

@@ -1,0 +1,82 @@
+"""The routes of registered models: versions, compare, promote, rollback."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+import experiments
+from service.api.access import Admin, Submitter, Viewer
+from service.api.problems import problems
+from service.api.services import Services, Use
+from service.api.wire import Comparison, DecisionView, PromoteRequest, VersionView
+from service.endpoint.problem import ProblemError
+from service.errors import NotFound
+from service.jobs.journal import finite
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The experiment's name.")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.")]
+LARGEST_VERSION = 2**31 - 1
+
+
+@router.get("/{name}/versions", responses=problems(404))
+def versions(name: Name, use: Use, _: Viewer) -> list[VersionView]:
+    """All versions of a model, newest first."""
+    champion = _champion(name, use)
+    return [VersionView.of(version, champion) for version in use.registry.versions(name)]
+
+
+@router.get("/{name}/compare", responses=problems(404))
+def compare(
+    name: Name,
+    use: Use,
+    _: Viewer,
+    version: Annotated[int, Query(ge=1, le=LARGEST_VERSION, description="The one.")],
+    against: Annotated[int, Query(ge=0, le=LARGEST_VERSION, description="The other; 0 is the champion.")] = 0,
+) -> Comparison:
+    """Two versions by the figures of their trainings, without judging anything anew."""
+    champion = _champion(name, use)
+    other = against or champion
+    if other is None:
+        raise NotFound(f"{name} has no champion to compare with; name a version in `against`")
+    one, two = (VersionView.of(use.registry.version(name, number), champion) for number in (version, other))
+    both = {key: (value, two.metrics.get(key)) for key, value in one.metrics.items()}
+    differences = {key: a - b for key, (a, b) in both.items() if a is not None and b is not None}
+    return Comparison(version=one, against=two, differences=differences)
+
+
+@router.post("/{name}/versions/{number}/promote", responses=problems(404, 409))
+def promote(name: Name, number: Number, asked: PromoteRequest, use: Use, caller: Submitter) -> DecisionView:
+    """Make a version champion if it beats the present one on the held-out split. 409 where the gate says no."""
+    _known(name)
+    if asked.force and not caller.may("admin"):
+        raise ProblemError(403, f"{caller.name} is {caller.role}; to force a promotion needs admin", "force")
+    decision = use.registry.promote(name, number, asked.force)
+    figures = {key: finite(value) for key, value in decision.figures.items()}
+    view = DecisionView.model_validate({**asdict(decision), "figures": figures})
+    if not view.accepted:
+        raise ProblemError(409, view.reason, extra={"decision": view.model_dump()})
+    return view
+
+
+@router.post("/{name}/rollback", responses=problems(404, 409))
+def rollback(name: Name, use: Use, _: Admin) -> VersionView:
+    """Make the champion before the present one champion again."""
+    _known(name)
+    version = use.registry.rollback(name)
+    return VersionView.of(version, version.number)
+
+
+def _known(name: str) -> None:
+    if name not in experiments.names():
+        raise NotFound(f"there is no experiment {name!r}; there are {', '.join(experiments.names())}")
+
+
+def _champion(name: str, use: Services) -> int | None:
+    _known(name)
+    champion = use.registry.champion(name)
+    return champion.number if champion else None

@@ -1,0 +1,185 @@
+"""What goes over the wire: requests as they are read, answers as they are written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AwareDatetime, Field
+
+from fusegpt.config import Config
+from service.jobs.job import Event, Job
+from service.jobs.state import JobState
+from service.registry.version import Version
+from service.spec import JobSpec
+
+LARGEST = 2**53 - 1  # JSON's whole numbers are exact up to here in every language
+
+
+class Submission(Config):
+    """A job to be run."""
+
+    spec: JobSpec = Field(description="What to run; an experiment's default is at /v1/experiments/NAME.")
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
+
+
+class PlanRequest(Config):
+    """A spec to be looked at."""
+
+    spec: JobSpec = Field(description="What would be run.")
+
+
+class BudgetChange(Config):
+    """New limits of a search; what is left out stays."""
+
+    hours: float | None = Field(default=None, ge=0, le=1e6, description="Wall-clock hours; 0 sets no limit.")
+    trials: int | None = Field(default=None, ge=1, le=1_000_000, description="How many trials in all.")
+
+
+class JobChange(Config):
+    """What may change of a job; what is left out stays."""
+
+    priority: int | None = Field(default=None, ge=-1000, le=1000, description="Higher starts first.")
+    budget: BudgetChange | None = Field(default=None, description="Only of a job that waits or is paused.")
+
+
+class PromoteRequest(Config):
+    """How a version is to be promoted."""
+
+    force: bool = Field(default=False, description="Also where the gate says no; needs the role admin.")
+
+
+class Problem(Config):
+    """RFC 9457: what was wrong, and what would be right."""
+
+    type: str = Field(description="about:blank: the status says it all.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong, and what would be right.")
+    field: str = Field(default="", description="The dotted key, parameter or header that it is about.")
+    errors: list[dict[str, str]] = Field(default=[], description="All of them, where several things are wrong.")
+    decision: dict[str, Any] = Field(default={}, description="What the gate said, where it refused.")
+
+
+class JobView(Config):
+    """A job, as its users see it."""
+
+    id: str = Field(description="Its identifier.")
+    name: str = Field(description="Its name: the search's, and its run's in MLflow.")
+    experiment: str = Field(description="The experiment's name.")
+    state: JobState = Field(description="How it stands.")
+    reason: str = Field(description="Why it waits, stopped or failed, in one sentence.")
+    priority: int = Field(description="Higher starts first.")
+    owner: str = Field(description="Who submitted it.")
+    cpus: float = Field(description="CPUs that it holds while it runs.")
+    gpus: float = Field(description="GPUs that it holds while it runs.")
+    attempts: int = Field(description="How often it was started.")
+    retries: int = Field(description="How often it was started again after it was lost.")
+    created: AwareDatetime = Field(description="When it was submitted.")
+    started: AwareDatetime | None = Field(description="When it was first started.")
+    ended: AwareDatetime | None = Field(description="When it came to its end.")
+    spec: dict[str, Any] = Field(description="What was asked for.")
+    result: dict[str, Any] = Field(description="The best trial, its version and the gate's word.")
+
+    @classmethod
+    def of(cls, job: Job) -> JobView:
+        return cls.model_validate(job.model_dump(include=set(cls.model_fields)))
+
+
+class JobPage(Config):
+    """Some jobs, newest first."""
+
+    jobs: list[JobView] = Field(description="The jobs of this page.")
+    next: int | None = Field(description="The cursor of the page after this; null where this is the last.")
+
+
+class TrialView(Config):
+    """One trial as far as it has come."""
+
+    id: str = Field(description="Its name within the job.")
+    number: int = Field(description="Its place among the draws; 0 is the default settings.")
+    state: str = Field(description="running, finished, stopped (early) or failed.")
+    drawn: dict[str, Any] = Field(description="Its settings, by dotted key.")
+    epoch: int = Field(description="Epochs done.")
+    metrics: dict[str, float | None] = Field(description="Figures of its last epoch.")
+    best: float | None = Field(description="Its best value of the search's metric.")
+    seconds: float = Field(description="Wall-clock seconds that it ran.")
+    error: str = Field(description="Why it failed, in one sentence.")
+
+    @classmethod
+    def of(cls, event: Event) -> TrialView:
+        return cls.model_validate({"id": event.trial, **event.data})
+
+
+class VersionView(Config):
+    """One registered model."""
+
+    name: str = Field(description="The model: the experiment's name.")
+    version: int = Field(description="Its number.")
+    champion: bool = Field(description="Whether the endpoint serves it.")
+    run_id: str = Field(description="The MLflow run that it came from.")
+    metrics: dict[str, float | None] = Field(description="Figures of its training.")
+    created: AwareDatetime = Field(description="When it was registered.")
+    reason: str = Field(description="What the gate said, if it was asked.")
+
+    @classmethod
+    def of(cls, version: Version, champion: int | None) -> VersionView:
+        from service.jobs.journal import finite
+
+        return cls(
+            name=version.name,
+            version=version.number,
+            champion=version.number == champion,
+            run_id=version.run_id,
+            metrics={key: finite(value) for key, value in version.metrics.items()},
+            created=version.created,
+            reason=version.reason,
+        )
+
+
+class Comparison(Config):
+    """Two versions by the figures of their trainings; what decides is the gate, on held-out samples."""
+
+    version: VersionView = Field(description="The one.")
+    against: VersionView = Field(description="The other; the champion unless asked otherwise.")
+    differences: dict[str, float] = Field(description="Figure -> the one's value less the other's, where both have it.")
+
+
+class DecisionView(Config):
+    """What the gate decided."""
+
+    accepted: bool = Field(description="Whether the version is champion now.")
+    reason: str = Field(description="Why, in one sentence.")
+    figures: dict[str, float | None] = Field(description="The figures behind it.")
+    challenger: int = Field(description="The version that asked.")
+    champion: int | None = Field(description="The version that it was compared with.")
+    forced: bool = Field(description="Whether it was promoted though the gate said no.")
+
+
+class ExperimentView(Config):
+    """One experiment."""
+
+    name: str = Field(description="The name everywhere.")
+    description: str = Field(description="What it asks, in one sentence.")
+
+
+class ExperimentDetail(ExperimentView):
+    """One experiment, with all that a form or an editor needs."""
+
+    spec: dict[str, Any] = Field(description="A spec that submits it as it stands.")
+    settings: dict[str, Any] = Field(description="Every setting by dotted key, with its default.")
+    json_schema: dict[str, Any] = Field(description="JSON Schema of the settings, nested.")
+
+
+class Plan(Config):
+    """What a spec would run."""
+
+    experiment: str = Field(description="The experiment's name.")
+    trials: int = Field(description="How many trials at most.")
+    epochs: int = Field(description="Epochs of a trial that is not stopped early.")
+    algorithm: str = Field(description="How trials are chosen and cut.")
+    metric: str = Field(description="What decides.")
+    mode: str = Field(description="Whether less (min) or more (max) of it is better.")
+    parameters: int = Field(description="Parameters of the default model.")
+    cpus: float = Field(description="CPUs that the job would hold.")
+    gpus: float = Field(description="GPUs that the job would hold.")
+    settings: dict[str, Any] = Field(description="Every setting by dotted key.")
