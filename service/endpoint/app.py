@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from service.endpoint import multipart
 from service.endpoint.engine import Engine
+from service.endpoint.oip import routes as oip
 from service.endpoint.problem import ProblemError
 from service.endpoint.schema import describe
 
@@ -37,6 +40,7 @@ def create_app(engine: Engine) -> FastAPI:
     app.add_exception_handler(Exception, _our_fault)
     _add_prediction(app, engine)
     _add_health(app, engine)
+    app.router.routes.extend(oip.routes(engine))
     described = app.openapi
     app.openapi = lambda: describe(described(), engine.watcher.served)  # type: ignore[method-assign]
     return app
@@ -45,7 +49,7 @@ def create_app(engine: Engine) -> FastAPI:
 def _add_prediction(app: FastAPI, engine: Engine) -> None:
     @app.post("/v1/predict", summary="Predict from one form")
     async def predict(request: Request) -> Response:
-        return JSONResponse(await engine.predict(request.headers, request.stream()))
+        return await multipart.predict(engine, request)
 
     @app.get("/v1/model", summary="What answers, and what was refused")
     async def model() -> dict[str, Any]:
@@ -65,6 +69,10 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
+    @app.get("/metrics", summary="Counters for Prometheus, over all replicas")
+    async def metrics() -> Response:
+        return Response((await engine.totals()).text(), media_type=CONTENT_TYPE_LATEST)
+
     @app.get("/readyz", summary="A model is loaded, warm and answers")
     async def readyz() -> dict[str, Any]:
         served = engine.served()
@@ -79,14 +87,20 @@ def _refused(engine: Engine) -> dict[str, Any] | None:
     return {"version": refused.version, "reason": refused.reason, "attempts": refused.attempts}
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return error.response()
+    return _answer(request, error)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return ProblemError(error.status_code, str(error.detail), headers=error.headers).response()
+    return _answer(request, ProblemError(error.status_code, str(error.detail), headers=error.headers))
+
+
+def _answer(request: Request, error: ProblemError) -> Response:
+    """In the words of the protocol that was spoken."""
+    path = request.url.path
+    return error.oip_response() if path == "/v2" or path.startswith("/v2/") else error.response()
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
@@ -94,6 +108,6 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _our_fault(_request: Request, error: Exception) -> Response:
+async def _our_fault(request: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    return ProblemError(500, "the endpoint failed on this request; its log has the cause").response()
+    return _answer(request, ProblemError(500, "the endpoint failed on this request; its log has the cause"))

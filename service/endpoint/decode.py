@@ -53,10 +53,10 @@ def _decode_part(part: Part | None, tensor: Tensor, config: EndpointConfig) -> A
     elif tensor.media == "sweep":
         array = decode_sweep(part.content, part.filename, tensor, config)
     elif tensor.media == "text":
-        array = _text(part.content, tensor)
+        array = check_text(part.content, tensor)
     else:
         array = _numbers(part.content, tensor)
-    _check_shape(array, tensor)
+    check_shape(array.shape, tensor)
     return array
 
 
@@ -64,7 +64,8 @@ def _of(tensor: Tensor) -> str:
     return f" ({tensor.description})" if tensor.description else ""
 
 
-def _text(content: bytes | bytearray, tensor: Tensor) -> Array:
+def check_text(content: bytes | bytearray, tensor: Tensor) -> Array:
+    """A text as an array of one string. Raises InputError where it is too long or no UTF-8."""
     if len(content) > tensor.max_rows:
         raise FieldError(413, tensor.name, f"the text has {len(content)} bytes, the limit is {tensor.max_rows}")
     try:
@@ -79,9 +80,7 @@ def _numbers(content: bytes | bytearray, tensor: Tensor) -> Array:
     if len(content) > MAX_NUMBER_CHARACTERS * max(most, 1) + 64:
         raise FieldError(413, tensor.name, f"{len(content)} bytes are more than {most} numbers take")
     values = _parsed(content, tensor)
-    if tensor.dtype != "float32" and values.dtype.kind == "f" and not np.equal(np.mod(values, 1), 0).all():
-        raise InputError(tensor.name, "only whole numbers are right")
-    array = _cast(values, tensor)
+    array = cast(values, tensor)
     return array.reshape(tensor.shape) if _is_one_sample(array, tensor) else array
 
 
@@ -95,8 +94,6 @@ def _parsed(content: bytes | bytearray, tensor: Tensor) -> Array:
         raise InputError(tensor.name, f"{text[:40]!r} is not {_wanted(tensor)}") from None
     if values.dtype.kind not in "iuf":
         raise InputError(tensor.name, f"{text[:40]!r} is not {_wanted(tensor)}")
-    if not np.isfinite(values).all():
-        raise InputError(tensor.name, "NaN and infinity are not allowed")
     return values
 
 
@@ -107,12 +104,17 @@ def _wanted(tensor: Tensor) -> str:
     return f"{count} numbers, as 1.0,2.0 or as JSON" if count > 1 else "a list of numbers, as JSON"
 
 
-def _cast(values: Array, tensor: Tensor) -> Array:
+def cast(values: Array, tensor: Tensor) -> Array:
+    """Numbers in the tensor's own type. Raises InputError where one does not fit."""
+    if not np.isfinite(values).all():
+        raise InputError(tensor.name, "NaN and infinity are not allowed")
     if tensor.dtype == "float32":
         with np.errstate(over="ignore"):
             array = values.astype(np.float32)
         fits = bool(np.isfinite(array).all())
     else:
+        if values.dtype.kind == "f" and not np.equal(np.mod(values, 1), 0).all():
+            raise InputError(tensor.name, "only whole numbers are right")
         bounds = np.iinfo(tensor.dtype)
         fits = values.size == 0 or bool(values.min() >= bounds.min and values.max() <= bounds.max)
         array = values.astype(tensor.dtype) if fits else values
@@ -127,14 +129,16 @@ def _is_one_sample(array: Array, tensor: Tensor) -> bool:
     return -1 not in tensor.shape and trimmed == [size for size in tensor.shape if size != 1]
 
 
-def _check_shape(array: Array, tensor: Tensor) -> None:
+def check_shape(shape: tuple[int, ...], tensor: Tensor) -> None:
+    """Raises InputError where one sample's shape is not the signature's, FieldError 413 where it is too large."""
     wanted = tensor.shape if tensor.media != "text" else ()
-    fits = array.ndim == len(wanted) and all(w in (-1, size) for w, size in zip(wanted, array.shape, strict=True))
+    fits = len(shape) == len(wanted) and all(w in (-1, size) for w, size in zip(wanted, shape, strict=True))
     if not fits:
-        raise InputError(tensor.name, f"has shape {_shown(array.shape)}; {_shown(wanted)} is right (-1: any size)")
-    if any(w == -1 and size > tensor.max_rows for w, size in zip(wanted, array.shape, strict=True)):
-        raise FieldError(413, tensor.name, f"has shape {_shown(array.shape)}; the limit is {tensor.max_rows}")
+        raise InputError(tensor.name, f"has shape {shown(shape)}; {shown(wanted)} is right (-1: any size)")
+    if any(w == -1 and size > tensor.max_rows for w, size in zip(wanted, shape, strict=True)):
+        raise FieldError(413, tensor.name, f"has shape {shown(shape)}; the limit is {tensor.max_rows}")
 
 
-def _shown(shape: tuple[int, ...]) -> str:
+def shown(shape: tuple[int, ...]) -> str:
+    """A shape as an error tells it."""
     return "(" + ", ".join(str(size) for size in shape) + ")" if shape else "a single value"

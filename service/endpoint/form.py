@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from service.endpoint.body import check_declared, too_large
 from service.endpoint.config import EndpointConfig
 from service.endpoint.problem import ProblemError
 
@@ -31,14 +32,12 @@ async def read_form(headers: Mapping[str, str], body: AsyncIterator[bytes], conf
     """
     collector = _Collector(config.max_parts)
     parser = MultipartParser(_boundary(headers.get("content-type", "")), collector.callbacks())  # type: ignore[arg-type]
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > config.max_body_bytes:
-        raise _too_large(config)
+    check_declared(headers, config)
     received = 0
     async for chunk in body:
         received += len(chunk)
         if received > config.max_body_bytes:
-            raise _too_large(config)
+            raise too_large(config)
         try:
             parser.write(chunk)
         except MultipartParseError as error:
@@ -57,11 +56,6 @@ def _boundary(content_type: str) -> bytes:
     if not 1 <= len(boundary) <= MAX_BOUNDARY_LENGTH:
         raise ProblemError(400, f"multipart/form-data needs a boundary of 1 to {MAX_BOUNDARY_LENGTH} characters")
     return boundary
-
-
-def _too_large(config: EndpointConfig) -> ProblemError:
-    detail = f"the request is larger than {config.max_body_mb:g} MiB"
-    return ProblemError(413, detail, headers={"Connection": "close"})
 
 
 class _Collector:

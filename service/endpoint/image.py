@@ -29,9 +29,7 @@ def decode_image(content: bytes | bytearray, tensor: Tensor, config: EndpointCon
     """
     picture = _open(content, tensor.name)
     width, height = picture.size
-    if width * height > config.max_image_mpx * 1e6:
-        message = f"the image has {width} x {height} pixels, the limit is {config.max_image_mpx:g} megapixels"
-        raise FieldError(413, tensor.name, message)
+    check_pixels(width, height, tensor, config)
     if picture.mode not in MODES:
         raise FieldError(415, tensor.name, f"send 8-bit grey or RGB, not pixels of mode {picture.mode}")
     try:
@@ -39,6 +37,13 @@ def decode_image(content: bytes | bytearray, tensor: Tensor, config: EndpointCon
     except BROKEN as error:
         raise FieldError(422, tensor.name, f"the image file is broken: {error}") from None
     return pixels[..., None] if _channels(tensor) == 1 and len(tensor.shape) == 3 else pixels
+
+
+def check_pixels(width: int, height: int, tensor: Tensor, config: EndpointConfig) -> None:
+    """Raises FieldError 413 where an image has too many pixels."""
+    if width * height > config.max_image_mpx * 1e6:
+        message = f"the image has {width} x {height} pixels, the limit is {config.max_image_mpx:g} megapixels"
+        raise FieldError(413, tensor.name, message)
 
 
 def _channels(tensor: Tensor) -> int:

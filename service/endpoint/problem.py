@@ -37,6 +37,11 @@ class ProblemError(Exception):
             body["field"] = self.field
         return JSONResponse(body | self.extra, self.status, self.headers, media_type="application/problem+json")
 
+    def oip_response(self) -> JSONResponse:
+        """The problem as the Open Inference Protocol has it: its message under `error`. The field comes beside it."""
+        body = {"error": str(self), "field": self.field} if self.field else {"error": str(self)}
+        return JSONResponse(body | self.extra, self.status, self.headers)
+
 
 class FieldError(InputError):
     """An input that is wrong in a way that has its own status: 413 too large, 415 a format that is not read."""

@@ -70,12 +70,17 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _checked(points: np.ndarray[Any, Any], tensor: Tensor, config: EndpointConfig) -> np.ndarray[Any, Any]:
+def check_count(count: int, tensor: Tensor, config: EndpointConfig) -> None:
+    """Raises FieldError where a sweep has no points or too many."""
     limit = min(config.max_points, tensor.max_rows)
-    if len(points) == 0:
+    if count == 0:
         raise FieldError(422, tensor.name, "the sweep has no points")
-    if len(points) > limit:
-        raise FieldError(413, tensor.name, f"the sweep has {len(points)} points, the limit is {limit}")
+    if count > limit:
+        raise FieldError(413, tensor.name, f"the sweep has {count} points, the limit is {limit}")
+
+
+def _checked(points: np.ndarray[Any, Any], tensor: Tensor, config: EndpointConfig) -> np.ndarray[Any, Any]:
+    check_count(len(points), tensor, config)
     with np.errstate(over="ignore"):
         points = np.ascontiguousarray(points, dtype=np.float32)
     if not np.isfinite(points).all():

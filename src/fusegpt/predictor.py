@@ -13,7 +13,7 @@ from torch import nn
 
 from fusegpt.experiment import Experiment
 from fusegpt.signature import Signature
-from fusegpt.tasks.task import Task
+from fusegpt.tasks.task import Batch, Task
 from fusegpt.training.checkpoint import load_weights, read_experiment
 from fusegpt.training.folder import settle
 
@@ -52,13 +52,22 @@ class Predictor:
 
     def predict(self, inputs: Sequence[Inputs]) -> list[Answer]:
         """One answer per request, in order. Raises InputError naming the field."""
-        if not inputs:
-            return []
-        batch = self.task.encode(inputs)
+        return self.decode(self.forward(self.encode(inputs))) if inputs else []
+
+    def encode(self, inputs: Sequence[Inputs]) -> Batch:
+        """Requests -> one batch. Raises InputError naming the field."""
+        return self.task.encode(inputs)
+
+    def forward(self, batch: Batch) -> Batch:
+        """A batch -> outputs, from and to the CPU."""
         with torch.inference_mode():
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
             outputs = self.task.predict(self.model, on_device)
-        return self.task.decode({name: tensor.cpu() for name, tensor in outputs.items()})
+        return {name: tensor.cpu() for name, tensor in outputs.items()}
+
+    def decode(self, outputs: Batch) -> list[Answer]:
+        """Outputs -> one answer per request."""
+        return self.task.decode(outputs)
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Answer made-up requests, so that the first real one waits for nothing."""

@@ -50,6 +50,28 @@ class TinyPredictor:
         return {"waypoints": waypoints, "steer": np.asarray([len(item["sweep"])], np.float32)}
 
 
+class TextPredictor:
+    """Repeats a text `count` times: nothing in it is about driving."""
+
+    signature = Signature(
+        inputs=(
+            Tensor(name="text", dtype="text", shape=(), media="text", max_rows=1000),
+            Tensor(name="count", dtype="int64", shape=(1,)),
+        ),
+        outputs=(
+            Tensor(name="text", dtype="text", shape=(), media="text"),
+            Tensor(name="length", dtype="int64", shape=(1,)),
+        ),
+    )
+
+    def warm_up(self) -> None:
+        pass
+
+    def predict(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays]:
+        texts = [str(item["text"]) * int(item["count"][0]) for item in inputs]
+        return [{"text": np.asarray(text), "length": np.array([len(text)])} for text in texts]
+
+
 class Shelf:
     """Champions in memory: `number` is the champion, `broken` raises when fetched."""
 
