@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 STATUS: dict[type[ServiceError], int] = {NotFound: 404, Refused: 409, ClusterUnreachable: 503}
 SAID = {
+    400: "The body cannot be read.",
     401: "No token, or none that is known.",
     403: "The caller's role does not reach, or the job is somebody else's.",
     404: "There is no such thing.",
@@ -33,7 +34,9 @@ SAID = {
 def problems(*more: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with, for OpenAPI: those of every route, and `more`."""
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {code: {"description": SAID[code], "content": schema} for code in sorted({401, 403, 413, 422, 503, *more})}
+    return {
+        code: {"description": SAID[code], "content": schema} for code in sorted({400, 401, 403, 413, 422, 503, *more})
+    }
 
 
 def add_problems(app: FastAPI) -> None:
