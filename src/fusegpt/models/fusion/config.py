@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fusegpt.config import Config, SettingError
+from fusegpt.nn.norm import NormName
 
 if TYPE_CHECKING:
     from fusegpt.models.fusion.model import FusionModel
@@ -52,7 +53,7 @@ class FusionConfig(Config):
     n_layer: int = Field(default=2, ge=1, description="Blocks of each GPT.")
     block_exp: int = Field(default=4, ge=1, description="How many times wider the MLP of a block is inside.")
     activation: Literal["relu", "gelu"] = Field(default="relu", description="Activation of the MLP of a block.")
-    norm: Literal["layernorm", "rmsnorm"] = Field(default="layernorm", description="Norm of a block and of its GPT.")
+    norm: NormName = Field(default="layernorm", description="Norm of a block and of its GPT.")
     embd_pdrop: Dropout = Field(default=0.1, description="Dropout of the tokens that enter a GPT.")
     attn_pdrop: Dropout = Field(default=0.1, description="Dropout of the attention weights.")
     resid_pdrop: Dropout = Field(default=0.1, description="Dropout of what attention and MLP add.")
