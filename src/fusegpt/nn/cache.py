@@ -28,3 +28,8 @@ class KeyValues:
         self._keys[:, :, before : self.length] = keys
         self._values[:, :, before : self.length] = values
         return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Go on with these rows of the batch (N,), which may repeat: the beams of a beam search."""
+        if self._keys is not None and self._values is not None:
+            self._keys, self._values = self._keys[rows], self._values[rows]
