@@ -4,11 +4,25 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fusegpt.models.encoder_decoder.config import EncoderDecoderConfig
 from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.models.gpt.config import GPTConfig
+from fusegpt.models.row_recurrent.config import RowRecurrentConfig
 from fusegpt.models.sequence.config import SequenceConfig
+from fusegpt.models.vision_transformer.config import VisionTransformerConfig
 
 # One more architecture is one more member, told apart by `kind`.
-ModelConfig = Annotated[FusionConfig | GPTConfig | SequenceConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    FusionConfig | GPTConfig | SequenceConfig | EncoderDecoderConfig | RowRecurrentConfig | VisionTransformerConfig,
+    Field(discriminator="kind"),
+]
 
-__all__ = ["FusionConfig", "GPTConfig", "ModelConfig", "SequenceConfig"]
+__all__ = [
+    "EncoderDecoderConfig",
+    "FusionConfig",
+    "GPTConfig",
+    "ModelConfig",
+    "RowRecurrentConfig",
+    "SequenceConfig",
+    "VisionTransformerConfig",
+]

@@ -4,10 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fusegpt.tasks.classification import ClassificationConfig
 from fusegpt.tasks.language import LanguageConfig
+from fusegpt.tasks.translation import TranslationConfig
 from fusegpt.tasks.waypoints import WaypointsConfig
 
 # One more task is one more member, told apart by `kind`.
-TaskConfig = Annotated[WaypointsConfig | LanguageConfig, Field(discriminator="kind")]
+TaskConfig = Annotated[
+    WaypointsConfig | LanguageConfig | TranslationConfig | ClassificationConfig, Field(discriminator="kind")
+]
 
-__all__ = ["LanguageConfig", "TaskConfig", "WaypointsConfig"]
+__all__ = ["ClassificationConfig", "LanguageConfig", "TaskConfig", "TranslationConfig", "WaypointsConfig"]
