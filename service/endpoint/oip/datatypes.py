@@ -13,6 +13,7 @@ from fusegpt.signature import Tensor
 DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32", "text": "BYTES"}
 STORED: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("u1"), "INT64": np.dtype("<i8"), "FP32": np.dtype("<f4")}
 FILES = ("image", "sweep")
+HEADER_LENGTH = "Inference-Header-Content-Length"
 LENGTH = struct.Struct("<I")
 
 

@@ -10,10 +10,8 @@ import numpy as np
 
 from fusegpt.signature import Tensor
 from service.endpoint.champion import Arrays, Served
-from service.endpoint.oip.datatypes import STORED, datatype, pack_bytes, text_elements
+from service.endpoint.oip.datatypes import HEADER_LENGTH, STORED, datatype, pack_bytes, text_elements
 from service.endpoint.oip.request import InferRequest
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 def write_response(

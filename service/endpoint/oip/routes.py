@@ -15,8 +15,9 @@ from service.endpoint.body import read_body
 from service.endpoint.champion import Served
 from service.endpoint.engine import Engine
 from service.endpoint.oip import describe
+from service.endpoint.oip.datatypes import HEADER_LENGTH
 from service.endpoint.oip.request import read_request
-from service.endpoint.oip.response import HEADER_LENGTH, write_response
+from service.endpoint.oip.response import write_response
 from service.endpoint.problem import ProblemError
 
 Handler = Callable[[Request], Awaitable[Response]]
