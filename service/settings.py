@@ -36,6 +36,8 @@ class Settings(Config):
         default=8701, ge=0, le=65535, description="FUSEGPT_API_PORT: the port of the API; 0 takes a free one."
     )
 
+    jobs: int = Field(default=0, ge=0, description="FUSEGPT_JOBS: jobs at once at most; 0 runs as many as fit.")
+
     @property
     def store_url(self) -> str:
         """Where jobs are kept."""
@@ -76,6 +78,7 @@ class Settings(Config):
             data_roots=tuple(_path(root) for root in roots),
             api_host=environment.get("FUSEGPT_API_HOST") or "127.0.0.1",
             api_port=_port(environment, "FUSEGPT_API_PORT", "8701"),
+            jobs=_count(environment, "FUSEGPT_JOBS"),
         )
 
     def environment(self) -> dict[str, str]:
@@ -92,11 +95,19 @@ class Settings(Config):
             "FUSEGPT_DATA_ROOTS": os.pathsep.join(str(root) for root in self.data_roots),
             "FUSEGPT_API_HOST": self.api_host,
             "FUSEGPT_API_PORT": str(self.api_port),
+            "FUSEGPT_JOBS": str(self.jobs),
         }
 
 
 def _path(written: str) -> Path:
     return Path(written).expanduser().resolve()
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    count = environment.get(name) or "0"
+    if not count.isdigit():
+        raise ValueError(f"{name}: {count!r} is no count; write 0 (no limit), 1, 2 ...")
+    return int(count)
 
 
 def _port(environment: Mapping[str, str], name: str, default: str) -> int:

@@ -29,7 +29,7 @@ def create_app(
     Raises SettingError where it would listen beyond this machine without tokens.
     """
     access = Access(settings)
-    dispatcher = Dispatcher(store, runner) if dispatch else None
+    dispatcher = Dispatcher(store, runner, settings.jobs) if dispatch else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ def test_another_process_reads_the_same_settings(tmp_path: Path) -> None:
         "FUSEGPT_STORE": "postgresql://fusegpt@db/jobs",
         "FUSEGPT_TOKENS": "/etc/fusegpt/tokens",
         "FUSEGPT_API_PORT": "0",
+        "FUSEGPT_JOBS": "2",
     }
     settings = Settings.read(written)
     assert Settings.read(settings.environment()) == settings
@@ -32,3 +33,5 @@ def test_jobs_are_kept_under_home_unless_a_store_is_named(tmp_path: Path) -> Non
 def test_a_port_of_the_api_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match="FUSEGPT_API_PORT: 'high'"):
         Settings.read({"FUSEGPT_API_PORT": "high"})
+    with pytest.raises(ValueError, match="FUSEGPT_JOBS: '-1'"):
+        Settings.read({"FUSEGPT_JOBS": "-1"})
