@@ -28,7 +28,7 @@ from service.settings import Settings
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`use_push_based_shuffle` is deprecated"),  # Ray Data's word about itself
+    pytest.mark.filterwarnings("ignore:`.*is deprecated"),  # Ray Data, of its own settings
 ]
 
 
