@@ -24,6 +24,7 @@ REASONS = {
     413: "too_large",
     415: "format",
     422: "invalid_input",
+    499: "client_gone",
     503: "unavailable",
     504: "timeout",
 }

@@ -1,4 +1,4 @@
-"""`Replica`: what Ray Serve runs, once per process: the whole endpoint, from the form to the answer."""
+"""`Replica`: what Ray Serve runs, once per process: the whole endpoint, from the bytes to the answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service.endpoint.app import create_app
+from service.endpoint.board import RayPeers
 from service.endpoint.champion import Champions, Predictor, Watcher
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
@@ -26,7 +27,8 @@ class Replica:
         import torch
 
         torch.set_num_threads(max(1, int(config.cpus_per_replica)))
-        self._engine = Engine(Watcher(name, champions(), config, load), config)
+        peers = RayPeers(name) if config.num_replicas > 1 else None
+        self._engine = Engine(Watcher(name, champions(), config, load), config, peers)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._engine)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from service.cluster.local_ray import connect
-from service.endpoint import ingress
+from service.endpoint import board, ingress
 from service.endpoint.champion import Champions, Predictor, RegistryChampions, load_predictor
 from service.endpoint.config import EndpointConfig
 from service.endpoint.replica import Replica
@@ -101,6 +101,7 @@ def _delete(name: str) -> None:
     from ray import serve as ray_serve
 
     ray_serve.delete(name)
+    board.remove(name)
 
 
 def _wait_until_it_answers(url: str) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from service.endpoint.form import read_form
 from service.endpoint.problem import ProblemError
 
 Ask = Callable[..., Any]
+BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}
 
 
 def npy(array: np.ndarray[Any, Any]) -> bytes:
@@ -335,3 +339,84 @@ def test_no_body_and_no_header_make_the_endpoint_fail(client: TestClient, body: 
         for content in (body, b"--b\r\n" + body, b'--b\r\nContent-Disposition: form-data; name="a"\r\n' + body):
             answer = client.post("/v1/predict", content=content, headers=sent)
             assert answer.status_code in (400, 413, 415, 422), answer.text
+
+
+class Stuck(TinyPredictor):
+    """Answers once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.go.set()
+
+    def predict(self, inputs: Any) -> Any:
+        self.go.wait(10)
+        return super().predict(inputs)
+
+
+@pytest.fixture
+def stuck(client_of: Callable[[Engine], TestClient]) -> Iterator[tuple[Stuck, TestClient]]:
+    """A model that does not answer, behind a queue of two and short limits of time."""
+    predictor = Stuck()
+    config = EndpointConfig(max_queue=2, timeout_s=0.5, read_timeout_s=0.1, max_batch_size=1)
+    engine = Engine(Watcher("tiny", Shelf(), config, load=lambda _: predictor), config)
+    client = client_of(engine)
+    predictor.go.clear()
+    yield predictor, client
+    predictor.go.set()
+
+
+def test_beyond_the_queue_a_request_is_turned_away_with_a_time_to_come_back(stuck: tuple[Stuck, TestClient]) -> None:
+    predictor, client = stuck
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(client.post, "/v1/predict", files=form()) for _ in range(2)]
+        while 'fusegpt_queue_requests{model="tiny"} 2.0' not in client.get("/metrics").text:
+            time.sleep(0.01)
+        turned_away = client.post("/v1/predict", files=form())
+        predictor.go.set()
+        assert [answer.result().status_code for answer in waiting] == [200, 200]
+    assert "2 requests are waiting already" in refusal(turned_away, 503, "")
+    assert turned_away.headers["retry-after"] == "1"
+    assert client.post("/v1/predict", files=form()).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
+    stuck: tuple[Stuck, TestClient],
+) -> None:
+    predictor, client = stuck
+    for _ in range(3):  # more than the queue holds
+        assert "within 0.5 s" in refusal(client.post("/v1/predict", files=form()), 504, "")
+    predictor.go.set()
+    assert client.post("/v1/predict", files=form()).status_code == 200
+
+
+def test_a_client_that_does_not_send_its_request_is_given_up(config: EndpointConfig) -> None:
+    config = config.model_copy(update={"read_timeout_s": 0.05})
+    engine = Engine(Watcher("tiny", Shelf(), config, load=lambda _: TinyPredictor()), config)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"--b"
+        await asyncio.sleep(10)
+
+    with pytest.raises(ProblemError) as caught:
+        asyncio.run(engine.read(lambda: read_form(BOUNDARY, never(), config)))
+    assert (caught.value.status, caught.value.headers) == (408, {"Connection": "close"})
+
+
+def test_a_client_that_goes_away_while_it_sends_is_counted_and_does_no_harm(client: TestClient, engine: Engine) -> None:
+    async def half() -> None:
+        messages = iter([{"type": "http.request", "body": b"--b", "more_body": True}, {"type": "http.disconnect"}])
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "root_path": ""}
+        headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+
+        async def receive() -> Any:
+            return next(messages)
+
+        async def send(_message: Any) -> None:
+            pass
+
+        await create_app(engine)({**scope, "headers": headers}, receive, send)
+
+    asyncio.run(half())
+    assert 'reason="client_gone"' in client.get("/metrics").text
+    assert client.post("/v1/predict", files=form()).status_code == 200
