@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,10 @@ class LoraConfig(Config):
     pdrop: float = Field(default=0.0, ge=0, lt=1, description="Dropout of what enters an adapter.")
     targets: tuple[str, ...] = Field(
         default=(r"attn\.qkv",), min_length=1, description="Regular expressions that the end of a layer's name matches."
+    )
+
+    checkpoint: Literal["whole", "adapters"] = Field(
+        default="whole", description="What a checkpoint holds: the whole model, or adapters for model.pretrained alone."
     )
 
     @field_validator("targets")
@@ -89,6 +94,9 @@ def add_lora(model: nn.Module, config: LoraConfig) -> list[str]:
         linear = model.get_submodule(name)
         assert isinstance(linear, nn.Linear)
         model.set_submodule(name, LoraLinear(linear, config.rank, config.alpha, config.pdrop))
+    if config.checkpoint == "adapters":
+        model.register_state_dict_post_hook(_leave_out_frozen)  # type: ignore[no-untyped-call]
+        model.register_load_state_dict_post_hook(_do_not_miss_frozen)  # type: ignore[no-untyped-call]
     return chosen
 
 
@@ -111,8 +119,7 @@ def lora_layers(model: nn.Module) -> Iterator[LoraLinear]:
 
 def adapters(model: nn.Module) -> dict[str, torch.Tensor]:
     """The adapters alone, by parameter name."""
-    named = model.named_parameters()
-    return {name: parameter.detach() for name, parameter in named if name.rpartition(".")[2] in ("lora_a", "lora_b")}
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if _of_adapter(name)}
 
 
 def save_adapters(model: nn.Module, file: Path) -> None:
@@ -136,6 +143,21 @@ def load_adapters(model: nn.Module, file: Path) -> None:
         if tensor.shape != own[name].shape:
             raise ValueError(f"{file}: {name} is {tuple(tensor.shape)}, this model's is {tuple(own[name].shape)}")
         own[name].copy_(tensor)
+
+
+def _of_adapter(name: str) -> bool:
+    return name.rpartition(".")[2] in ("lora_a", "lora_b")
+
+
+def _leave_out_frozen(_: nn.Module, state: dict[str, Any], prefix: str, __: object) -> None:
+    for name in [name for name in state if name.startswith(prefix) and not _of_adapter(name)]:
+        del state[name]
+
+
+def _do_not_miss_frozen(model: nn.Module, found: Any) -> None:
+    """What a file of adapters lacks is there already: it was loaded when the model was built."""
+    frozen = tuple(name for name, _ in model.named_parameters() if not _of_adapter(name))
+    found.missing_keys[:] = [name for name in found.missing_keys if not name.endswith(frozen)]
 
 
 def _matches(target: str, name: str) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from fusegpt.config import SettingError
 from fusegpt.data.text import TextData
 from fusegpt.data.world.config import WorldData
 from fusegpt.experiment import Experiment
@@ -88,6 +90,44 @@ def test_the_counted_pairs_are_those_of_the_training_block(tmp_path: Path) -> No
     splits = task.open_splits(tmp_path / "cache")
     pairs = task.build_model().get_buffer("network.pairs")
     assert int(pairs.sum()) == len(splits.train.tokens) - 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("keep", ["whole", "adapters"])
+def test_a_trained_model_goes_on_learning_by_adapters(keep: str, tmp_path: Path) -> None:
+    base = train(_experiment(tmp_path, MODELS["gpt"], tokenizer="bpe", vocab_size=280), tmp_path / "a", tmp_path / "c")
+    tuned = GPTConfig.model_validate(
+        {
+            **MODELS["gpt"].model_dump(),
+            "pretrained": str(base.best),
+            "lora": {"rank": 2, "checkpoint": keep, "targets": [r"attn\.qkv", r"mlp\.\d"]},
+        }
+    )
+    tokens = {"tokenizer": "bpe", "vocab_size": 280, "tokenizer_file": str(base.best / "model.safetensors")}
+    experiment = _experiment(tmp_path, tuned, **tokens)
+    result = train(experiment, tmp_path / "b", tmp_path / "c")
+    assert result.metrics["val/bits_per_byte"] < base.metrics["val/bits_per_byte"]
+    held = load_file(result.best / "model.safetensors")
+    frozen = [name for name in held if "lora_" not in name and "vocabulary" not in name]
+    assert bool(frozen) == (keep == "whole")
+    assert evaluate(result.best, tmp_path / "c", "val").metrics["bits_per_byte"] == pytest.approx(
+        result.metrics["val/bits_per_byte"], rel=1e-5
+    )
+    if keep == "whole":
+        before = load_file(base.best / "model.safetensors")
+        assert all(torch.equal(held[name], before[name]) for name in frozen)
+
+
+def test_weights_of_other_tokens_are_refused(tmp_path: Path) -> None:
+    base = train(_experiment(tmp_path, MODELS["gpt"], tokenizer="bpe", vocab_size=280), tmp_path / "a", tmp_path / "c")
+    moved = GPTConfig.model_validate({**MODELS["gpt"].model_dump(), "pretrained": str(base.best)})
+    experiment = _experiment(tmp_path, moved, tokenizer="bpe", vocab_size=280, val_fraction=0.4)
+    with pytest.raises(SettingError, match=r"data\.tokenizer: these are not the tokens of model\.pretrained"):
+        train(experiment, tmp_path / "b", tmp_path / "c")
+
+
+def test_adapters_alone_need_what_they_were_learnt_on() -> None:
+    with pytest.raises(ValueError, match=r"model\.lora\.checkpoint: adapters needs .* model\.pretrained"):
+        GPTConfig.model_validate({"lora": {"rank": 2, "checkpoint": "adapters"}})
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class TextData(Config):
     )
     vocab_size: int = Field(default=1024, ge=257, le=1_000_000, description="Tokens of the BPE; bytes are always 256.")
     tokenizer_file: str = Field(
-        default="", description="A tokenizer.json of byte-level BPE to take instead of learning one (bpe)."
+        default="", description="A tokenizer.json, or a checkpoint's model.safetensors, whose BPE is taken (bpe)."
     )
     block_size: int = Field(default=128, ge=2, description="Tokens of one sample.")
     val_fraction: float = Field(default=0.1, gt=0, lt=1, description="Share of the text for validation.")

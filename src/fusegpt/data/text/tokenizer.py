@@ -11,12 +11,14 @@ from typing import Protocol
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
+from safetensors import safe_open
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from fusegpt.data.sample import DataError
 from fusegpt.data.text.config import TextData
 
 BYTES = "byte"
+KEPT_AS = "vocabulary._extra_state"  # the name of a tokenizer among the weights
 
 
 class Tokenizer(Protocol):
@@ -116,9 +118,17 @@ def _train(text: str, config: TextData) -> tokenizers.Tokenizer:
     return inner
 
 
+def of_checkpoint(file: Path) -> str:
+    """The tokenizer, as `to_text` wrote it, that a language model's checkpoint holds; empty where it holds none."""
+    with safe_open(file, framework="np") as saved:
+        names = [name for name in saved.keys() if name.endswith(KEPT_AS)]  # noqa: SIM118
+        return bytes(saved.get_tensor(names[0])).decode().strip("\0") if names else ""
+
+
 def _read(file: Path) -> tokenizers.Tokenizer:
     try:
-        inner = tokenizers.Tokenizer.from_file(str(file))
+        kept = file.suffix == ".safetensors"
+        inner = tokenizers.Tokenizer.from_str(of_checkpoint(file) if kept else file.read_text(encoding="utf-8"))
     except Exception as error:  # the package raises nothing more particular
         raise DataError(f"data.tokenizer_file: {file} cannot be read ({error})") from None
     if not isinstance(inner.decoder, decoders.ByteLevel):

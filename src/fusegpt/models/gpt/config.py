@@ -33,7 +33,9 @@ class GPTConfig(Config):
     attention: Literal["sdpa", "math"] = Field(
         default="sdpa", description="PyTorch's fused attention, or the softmax written out (the reference)."
     )
-    pretrained: str = Field(default="", description="A Hugging Face GPT-2 folder whose weights it starts from.")
+    pretrained: str = Field(
+        default="", description="The folder that it starts from: a Hugging Face GPT-2, or a trial's best/."
+    )
     lora: LoraConfig = Field(default=LoraConfig(), description="Learn adapters alone, the rest as it was loaded.")
 
     # What a search must keep divisible: the key, and the setting that divides it.
@@ -43,20 +45,24 @@ class GPTConfig(Config):
     def _fits(self) -> GPTConfig:
         if self.n_embd % self.n_head:
             raise ValueError(f"model.n_embd ({self.n_embd}) must be a multiple of model.n_head ({self.n_head})")
+        if self.lora.checkpoint == "adapters" and not (self.lora.rank and self.pretrained):
+            raise ValueError("model.lora.checkpoint: adapters needs model.lora.rank above 0 and model.pretrained")
         require_by_token(self.norm, "and would show each token those after it")
         return self
 
     def build(self, vocab_size: int, fetch: bool = True) -> GPT:
         """A new model over `vocab_size` tokens; `fetch=False` leaves out what `pretrained` would load.
 
+        It does not where a checkpoint holds adapters alone, for they are nothing without what they were learnt on.
+
         Raises SettingError naming `model.pretrained` or `model.lora.targets`.
         """
-        from fusegpt.models.gpt.huggingface import load_into
         from fusegpt.models.gpt.model import GPT
+        from fusegpt.models.gpt.pretrained import load_into
         from fusegpt.nn.lora import add_lora
 
         model = GPT(self, vocab_size)
-        if self.pretrained and fetch:
+        if self.pretrained and (fetch or self.lora.checkpoint == "adapters"):
             load_into(model, Path(self.pretrained))
         if self.lora.rank:
             add_lora(model, self.lora)

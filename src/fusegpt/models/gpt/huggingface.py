@@ -68,13 +68,8 @@ def load_into(model: GPT, folder: Path) -> None:
         raise SettingError(
             f"data.vocab_size: there are {model.wte.num_embeddings} tokens, but {folder} has {vocab_size}"
         )
-    weights = convert(_read(folder / "model.safetensors"))
-    own_state = model.state_dict()
-    wrong = sorted(set(weights) ^ set(own_state))
-    wrong += sorted(name for name in set(weights) & set(own_state) if weights[name].shape != own_state[name].shape)
-    if wrong:
-        raise SettingError(f"model.pretrained: {folder / 'model.safetensors'} does not fit: {', '.join(wrong[:8])}")
-    model.load_state_dict(weights)
+    weights = convert(read_weights(folder / "model.safetensors"))
+    put(weights, model, folder / "model.safetensors")
 
 
 def convert(theirs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -91,9 +86,20 @@ def convert(theirs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return ours
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file. Raises SettingError naming it."""
     try:
         weights: dict[str, torch.Tensor] = load_file(file)
     except (OSError, SafetensorError) as error:
         raise SettingError(f"model.pretrained: {file} cannot be read as safetensors ({error})") from None
     return weights
+
+
+def put(weights: dict[str, torch.Tensor], model: GPT, file: Path) -> None:
+    """Put exactly these weights into a model. Raises SettingError naming the file and what does not fit."""
+    own = model.state_dict()
+    wrong = sorted(set(weights) ^ set(own))
+    wrong += sorted(name for name in set(weights) & set(own) if weights[name].shape != own[name].shape)
+    if wrong:
+        raise SettingError(f"model.pretrained: {file} does not fit: {', '.join(wrong[:8])}")
+    model.load_state_dict(weights)

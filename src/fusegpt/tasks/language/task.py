@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fusegpt.config import SettingError
 from fusegpt.data.text.config import TextData
-from fusegpt.data.text.tokenizer import ByteTokenizer
+from fusegpt.data.text.tokenizer import ByteTokenizer, Tokenizer, of_checkpoint
 from fusegpt.data.text.windows import Text, open_text
 from fusegpt.models.gpt.config import GPTConfig
 from fusegpt.models.sequence.config import SequenceConfig
@@ -59,8 +60,18 @@ class LanguageTask:
         network = self.model_config.build(self.data.tokens, fetch)
         if self._text is None:
             return LanguageModel(network, ByteTokenizer() if self.data.tokenizer == "byte" else None)
+        self._refuse_other_tokens(self._text.tokenizer)
         network.look_at(torch.from_numpy(self._text.train.astype(np.int64)))
         return LanguageModel(network, self._text.tokenizer)
+
+    def _refuse_other_tokens(self, tokenizer: Tokenizer) -> None:
+        """Weights of our own are for the tokens that they were trained on."""
+        folder = Path(getattr(self.model_config, "pretrained", ""))
+        if not (folder / "experiment.json").is_file():
+            return
+        file = folder / "model.safetensors"
+        if of_checkpoint(file) != tokenizer.to_text():
+            raise SettingError(f"data.tokenizer: these are not the tokens of model.pretrained; take those of {file}")
 
     def open_splits(self, cache: Path) -> Splits:
         """The text as tokens, kept under `cache`."""
