@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -87,7 +88,15 @@ def end(folder: Path) -> None:
     for pid in haproxies(folder):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the session's folder; processes that are about to end may still write their last lines into it."""
+    deadline = time.monotonic() + 10.0
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def haproxies(folder: Path) -> list[int]:
