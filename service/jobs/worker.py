@@ -69,11 +69,16 @@ def _tune(search: Search, settings: Settings, observers: list[Observer], resume:
 
 def _claim(store: JobStore, job_id: str, attempt: int) -> Job:
     """Make the job this process's. Raises Conflict where it is not to be started, or is another attempt's."""
-    job = store.get(job_id)
-    if job.attempts != attempt or job.state not in ("starting", "pausing", "stopping") or job.handle is not None:
-        raise Conflict(f"job {job.name} is {job.state} in attempt {job.attempts}: nothing to do for attempt {attempt}")
-    state: JobState = "running" if job.state == "starting" else job.state  # told to end already: the Listener will see
-    return store.update(job, state=state, handle=this_process())
+    here = this_process()
+
+    def decide(job: Job) -> dict[str, Any]:
+        if job.attempts != attempt or job.state not in ("starting", "pausing", "stopping") or job.handle is not None:
+            said = f"job {job.name} is {job.state} in attempt {job.attempts}"
+            raise Conflict(f"{said}: nothing to do for attempt {attempt}")
+        # One that was told to end meanwhile stays so: the Listener will see it.
+        return {"state": "running" if job.state == "starting" else job.state, "handle": here}
+
+    return amend(store, job_id, decide)
 
 
 def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[[Job], dict[str, Any]]:
