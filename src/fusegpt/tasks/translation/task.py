@@ -117,10 +117,7 @@ class TranslationTask:
         return each.sum(1) / (truth != PADDING).sum(1)
 
     def _source(self, request: Mapping[str, NDArray[np.generic]]) -> NDArray[np.int64]:
-        text = text_field(request, "text")
-        tokens = source_tokens(text)
-        if not text.strip():
-            raise InputError("text", "is empty; send the text to translate")
+        tokens = source_tokens(text_field(request, "text"))
         if len(tokens) > self.model_config.block_size:
             raise InputError("text", f"has {len(tokens) - 1} bytes, at most {self.model_config.block_size - 1} fit")
         return tokens
