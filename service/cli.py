@@ -169,6 +169,15 @@ def browse(
 
 
 @app.command()
+def api() -> None:
+    """Serve the job API (submit, watch, control) at FUSEGPT_API_HOST:FUSEGPT_API_PORT until interrupted."""
+    from service.api.server import serve as serving
+    from service.settings import Settings
+
+    serving(Settings.read())
+
+
+@app.command()
 def experiments(json: Json = False) -> None:
     """List the experiments and what each asks."""
     from service.commands import browse as command

@@ -30,7 +30,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "tune", "ls", "best", "promote", "rollback", "serve", "predict", "browse", "doctor", "data"]
+    "verb",
+    ["train", "tune", "ls", "best", "promote", "rollback", "serve", "predict", "browse", "api", "doctor", "data"],
 )
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fusegpt(verb, "--help") == 0
