@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from service.endpoint import multipart
+from service.endpoint import multipart, pages, try_out
 from service.endpoint.engine import Engine
 from service.endpoint.oip import routes as oip
 from service.endpoint.problem import ProblemError
@@ -33,14 +35,15 @@ def create_app(engine: Engine) -> FastAPI:
         finally:
             await engine.close()
 
-    app = FastAPI(title=engine.watcher.name, lifespan=lifespan)
+    app = FastAPI(title=engine.watcher.name, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _query_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _our_fault)
     _add_prediction(app, engine)
     _add_health(app, engine)
-    app.router.routes.extend(oip.routes(engine))
+    app.router.routes.extend([*oip.routes(engine), *pages.routes()])
     described = app.openapi
     app.openapi = lambda: describe(described(), engine.watcher.served)  # type: ignore[method-assign]
     return app
@@ -62,6 +65,12 @@ def _add_prediction(app: FastAPI, engine: Engine) -> None:
             "signature": served.signature.model_dump(mode="json"),
             "refused": _refused(engine),
         }
+
+    @app.get("/v1/example", summary="A frame of the synthetic world to try the model with")
+    async def example(number: int = 0) -> dict[str, Any]:
+        if not try_out.can_make(engine.served().signature):
+            raise ProblemError(404, "the synthetic world has no example for this model's inputs")
+        return await asyncio.to_thread(try_out.make, number % try_out.FRAMES)
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:
@@ -95,6 +104,12 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _answer(request, ProblemError(error.status_code, str(error.detail), headers=error.headers))
+
+
+async def _query_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return _answer(request, ProblemError(422, str(first["msg"]), ".".join(str(part) for part in first["loc"])))
 
 
 def _answer(request: Request, error: ProblemError) -> Response:

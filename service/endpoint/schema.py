@@ -31,8 +31,24 @@ def describe(page: dict[str, Any], served: Served | None) -> dict[str, Any]:
     operation["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
     for status, meaning in ERRORS.items():
         operation["responses"][status] = {"description": meaning, "content": {"application/problem+json": {}}}
+    page["paths"].update(OPEN_INFERENCE)
     return page
 
+
+OPEN_INFERENCE: dict[str, Any] = {
+    path: {method: {"summary": f"{summary} (Open Inference Protocol)", "responses": {}}}
+    for method, path, summary in (
+        ("get", "/v2", "The server"),
+        ("get", "/v2/health/live", "The process is alive"),
+        ("get", "/v2/health/ready", "A model answers"),
+        ("get", "/v2/models/{name}", "The model's tensors; also under /versions/{version}, as all below"),
+        ("get", "/v2/models/{name}/ready", "This model answers"),
+        ("get", "/v2/models/{name}/config", "The model's configuration as Triton tells it"),
+        ("get", "/v2/models/{name}/stats", "What was answered and how long it took, over all replicas"),
+        ("post", "/v2/models/{name}/infer", "Predict from tensors, as JSON or binary, packed or not"),
+        ("post", "/v2/repository/index", "The versions that are known here"),
+    )
+}
 
 ERRORS = {
     "400": "The form is broken.",

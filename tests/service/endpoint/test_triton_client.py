@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
+from running import running
 from tiny_model import SIGNATURE, Shelf, TextPredictor, TinyPredictor, png, sweep
-
-from service.endpoint.app import create_app
-from service.endpoint.champion import Watcher
-from service.endpoint.config import EndpointConfig
-from service.endpoint.engine import Engine
 
 triton: Any = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]  # noqa: E402
@@ -38,26 +31,14 @@ def shelf() -> Shelf:
 
 @pytest.fixture(scope="module")
 def address(shelf: Shelf) -> Iterator[str]:
-    yield from running(shelf, TinyPredictor())
+    with running(shelf, TinyPredictor()) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def text_address() -> Iterator[str]:
-    yield from running(Shelf(number=2), TextPredictor())
-
-
-def running(shelf: Shelf, predictor: Any) -> Iterator[str]:
-    """The app on a free port, in a thread."""
-    config = EndpointConfig(max_body_mb=4, max_points=1000, max_image_mpx=0.5, max_batch_size=4)
-    engine = Engine(Watcher("tiny", shelf, config, load=lambda _: predictor), config)
-    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with running(Shelf(number=2), TextPredictor()) as address:
+        yield address
 
 
 @pytest.fixture
@@ -173,7 +154,7 @@ def test_text_goes_in_and_comes_out_as_bytes(text_client: Any, binary: bool) -> 
         ({"sweep": POINTS[0]}, "422", "sweep: has shape (50, 4) without the batch dimension; send (1, 50, 4)"),
         ({"sweep": POINTS[..., :3]}, "422", "sweep: has shape (50, 3)"),
         ({"sweep": POINTS[:, :0]}, "422", "sweep: the sweep has no points"),
-        ({"sweep": np.zeros((1, 1001, 4), np.float32)}, "413", "sweep: the sweep has 1001 points"),
+        ({"sweep": np.zeros((1, 50_001, 4), np.float32)}, "413", "sweep: the sweep has 50001 points"),
         ({"image": np.zeros((1, 1000, 501, 3), np.uint8)}, "413", "image: the image has 501 x 1000 pixels"),
         ({"image": np.zeros((1, 32, 64, 4), np.uint8)}, "422", "image: has shape"),
         ({"image": np.array([b"no picture"], object)}, "415", "image: send a PNG or JPEG file"),

@@ -1,0 +1,94 @@
+// The interface as a page: openapi.json, and examples made from the model's signature.
+
+const byId = (id) => document.getElementById(id);
+
+function element(tag, text = "", attributes = {}) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function table(rows) {
+  const made = element("table");
+  for (const [name, value] of rows) {
+    const line = element("tr");
+    line.append(element("th", name, { scope: "row" }), element("td", value));
+    made.append(line);
+  }
+  return made;
+}
+
+function operation(method, path, told) {
+  const panel = element("section", "", { class: "panel" });
+  const title = element("h2");
+  title.append(element("span", method.toUpperCase(), { class: "method" }), element("code", path));
+  panel.append(title, element("div", told.summary ?? "", { class: "quiet" }));
+  for (const [kind, { schema }] of Object.entries(told.requestBody?.content ?? {})) {
+    panel.append(element("h2", `Fields (${kind})`), fields(schema));
+  }
+  const answer = told.responses?.["200"]?.content?.["application/json"]?.schema;
+  if (answer?.properties) panel.append(element("h2", "Answer"), fields(answer));
+  const errors = Object.entries(told.responses ?? {}).filter(([status]) => status !== "200");
+  if (errors.length) panel.append(element("h2", "Errors"), table(errors.map(([status, { description }]) => [status, description])));
+  return panel;
+}
+
+function fields(schema) {
+  return table(Object.entries(schema.properties ?? {}).map(([name, field]) => [name, field.description ?? field.type ?? ""]));
+}
+
+const SAMPLES = { image: "frame.png", sweep: "frame.bin" };
+
+const numbers = (tensor) => tensor.shape.map((size) => (size < 0 ? 2 : size)).reduce((a, b) => a * b, 1);
+const zeros = (tensor) => Array(numbers(tensor)).fill("0.0").join(",");
+
+function shell(inputs) {
+  const field = (tensor) => (SAMPLES[tensor.media] ? `@${SAMPLES[tensor.media]}` : tensor.media === "text" ? "some text" : zeros(tensor));
+  return [`curl ${location.origin}/v1/predict`, ...inputs.map((tensor) => `  -F '${tensor.name}=${field(tensor)}'`)].join(" \\\n");
+}
+
+function python(inputs) {
+  const value = (tensor) => {
+    if (SAMPLES[tensor.media]) return `Path("${SAMPLES[tensor.media]}")`;
+    if (tensor.media === "text") return '"some text"';
+    return numbers(tensor) === 1 ? "0.0" : `(${zeros(tensor)})`;
+  };
+  return `from pathlib import Path
+from service.client import Client
+
+with Client("${location.origin}") as client:
+    prediction = client.predict(${inputs.map((tensor) => `${tensor.name}=${value(tensor)}`).join(", ")})
+    print(prediction.outputs)`;
+}
+
+function triton(name, metadata) {
+  const inputs = metadata.inputs.map((tensor) => `    "${tensor.name}": ...,  # ${tensor.datatype} [${tensor.shape.map((size, i) => (size < 0 ? (i ? "any" : "B") : size)).join(", ")}]`);
+  return `import tritonclient.http as triton
+from tritonclient.utils import np_to_triton_dtype
+
+arrays = {
+${inputs.join("\n")}
+}
+inputs = [triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)) for name, array in arrays.items()]
+for given, array in zip(inputs, arrays.values()):
+    given.set_data_from_numpy(array)
+answer = triton.InferenceServerClient("${location.host}").infer("${name}", inputs)
+answer.as_numpy("${metadata.outputs[0].name}")`;
+}
+
+async function start() {
+  const page = await (await fetch("openapi.json")).json();
+  byId("name").textContent = page.info.title;
+  const parts = Object.entries(page.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, told]) => operation(method, path, told)));
+  byId("operations").replaceChildren(...parts);
+  const answer = await fetch("v1/model");
+  if (!answer.ok) { byId("version").textContent = (await answer.json()).detail; return; }
+  const model = await answer.json();
+  byId("version").textContent = `version ${model.version}`;
+  byId("shell").textContent = shell(model.signature.inputs);
+  byId("python").textContent = python(model.signature.inputs);
+  byId("triton").textContent = triton(model.name, await (await fetch(`v2/models/${encodeURIComponent(model.name)}`)).json());
+}
+
+start();

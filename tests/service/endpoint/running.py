@@ -1,0 +1,34 @@
+"""The endpoint's app behind a real socket, in this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from tiny_model import Shelf
+
+from service.endpoint.app import create_app
+from service.endpoint.champion import Watcher
+from service.endpoint.config import EndpointConfig
+from service.endpoint.engine import Engine
+
+
+@contextmanager
+def running(shelf: Shelf, predictor: Any) -> Iterator[str]:
+    """Its address, HOST:PORT."""
+    config = EndpointConfig(max_body_mb=4, max_points=50_000, max_image_mpx=0.5, max_batch_size=4)
+    engine = Engine(Watcher("tiny", shelf, config, load=lambda _: predictor), config)
+    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,88 @@
+"""The pages for people, in a real browser where there is one."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import running
+from starlette.testclient import TestClient
+from tiny_model import Shelf, TextPredictor, TinyPredictor
+
+from service.endpoint import try_out
+from service.endpoint.pages import STATIC
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    *("--virtual-time-budget=20000", "--dump-dom"),
+)
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with running(Shelf(number=7), TinyPredictor()) as address:
+        yield address
+
+
+def seen(url: str, folder: Path) -> str:
+    """What the page says once its scripts have run, tags taken out."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", url]
+    page = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page)))
+
+
+def test_the_pages_fetch_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/docs"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+    for file in STATIC.iterdir():
+        assert "://" not in file.read_text().replace("curl ${location.origin}", ""), file.name
+        assert client.get(f"/static/{file.name}").status_code == 200
+    assert client.get("/static/../pages.py").status_code == 404
+
+
+def test_an_example_fits_the_model_and_is_a_problem_for_another_model(client: TestClient) -> None:
+    example = client.get("/v1/example?number=1").json()
+    assert set(example["files"]) | set(example["numbers"]) == {"image", "sweep", "speed_mps", "target_point"}
+    assert len(example["projection"]) == 3
+    assert client.get("/v1/example?number=x").json()["field"] == "query.number"
+    assert not try_out.can_make(TextPredictor.signature)
+
+
+@in_browser
+@pytest.mark.slow
+def test_an_example_is_asked_drawn_and_told(address: str, tmp_path: Path) -> None:
+    page = seen(f"http://{address}/#example", tmp_path)
+    assert "tiny version 7" in page
+    waypoint = re.search(r"waypoints \((\d+\.\d+), -?\d+\.\d+\)", page)
+    assert waypoint is not None, page
+    assert float(waypoint[1]) > 5
+    for word in ("example.png", "example.bin", "predict", "in all, as this page saw it", "From above"):
+        assert word in page
+
+
+@in_browser
+@pytest.mark.slow
+def test_the_interface_is_told_with_examples_of_this_model(address: str, tmp_path: Path) -> None:
+    page = seen(f"http://{address}/docs", tmp_path)
+    for word in ("-F 'sweep=@frame.bin'", 'sweep=Path("frame.bin")', '"sweep": ..., # FP32 [B, any, 4]', "/v2/models"):
+        assert word in page
+
+
+@in_browser
+@pytest.mark.slow
+def test_a_model_of_text_gets_a_page_too(tmp_path: Path) -> None:
+    with running(Shelf(), TextPredictor()) as address:
+        page = seen(f"http://{address}/#example", tmp_path)
+    assert "tiny version 1 Interface Metrics text" in page
+    assert "count" in page
