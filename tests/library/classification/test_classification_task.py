@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fusegpt.signature import InputError
 from fusegpt.tasks.classification.task import ClassificationTask
 from fusegpt.training.loop import train
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "rnn": ("row_classifier", {"model.cell": "rnn"}),
     "lstm": ("row_classifier", {"model.cell": "lstm", "model.n_layer": 2, "model.pdrop": 0.1}),
     "gru": ("row_classifier", {"model.cell": "gru"}),
@@ -38,7 +39,7 @@ def test_the_gradient_reaches_every_parameter(experiment: Experiment, tmp_path: 
     model = task.build_model()
     losses = task.losses(model, task.open_splits(tmp_path).train.batch(np.arange(4)))
     assert losses["loss"].shape == (4,)
-    losses["loss"].sum().backward()
+    losses["loss"].sum().backward()  # type: ignore[no-untyped-call]
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
@@ -50,7 +51,7 @@ def test_a_few_pictures_are_learnt_by_heart(experiment: Experiment, tmp_path: Pa
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
-        task.losses(model, batch)["loss"].mean().backward()
+        task.losses(model, batch)["loss"].mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert task.metrics(model.eval(), batch)["accuracy"].mean() == 1.0
 

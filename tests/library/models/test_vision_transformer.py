@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -20,7 +21,7 @@ from fusegpt.nn.norm import NORMS
 TINY = VisionTransformerConfig(image_channels=3, patch_px=16, n_layer=3, n_head=3, n_embd=192)
 
 
-def timms(image_px: int = 64, depth: int = 3) -> torch.nn.Module:
+def timms(image_px: int = 64, depth: int = 3) -> Any:
     """timm's model with weights such that nothing is hidden by a zero or a one."""
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", img_size=image_px, num_classes=7, depth=depth).eval()
