@@ -67,7 +67,7 @@ class Batches:
 
     def _share(self, indices: NDArray[np.int64], epoch: int, step: int) -> Share:
         mine = self.workers.share(indices)
-        rng = seed.stream(seed.AUGMENT, self.seed, epoch, step, self.workers.rank)
+        rng = seed.stream(seed.AUGMENT, self.seed, epoch, step)
         batch = self.split.batch(mine if len(mine) else indices[:1], rng)
         if self.workers.device.type == "cuda":
             batch = {name: tensor.pin_memory() for name, tensor in batch.items()}

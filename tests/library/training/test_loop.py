@@ -125,7 +125,7 @@ def test_a_finished_training_only_reports_its_last_epoch_again(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [{"batch_size": 7}, {"batch_size": 1, "epochs": 1}], ids=["uneven", "one-sample"])
 def test_two_workers_end_with_the_numbers_of_one(tmp_path: Path, training: dict[str, Any]) -> None:
-    task = {"dropout": 0.0, "augment": False}
+    task = {"dropout": 0.0}
     alone = run(tmp_path / "one" / "run", TinyTask(**task), **training)  # type: ignore[arg-type]
     folder = tmp_path / "two" / "run"
     folder.mkdir(parents=True)

@@ -67,7 +67,7 @@ class WaypointsTask:
         predicted = model(*(batch[name] for name in INPUTS))["waypoints"].float()
         truth = batch["waypoints"]
         distance = (predicted - truth).norm(dim=-1)  # (B, T)
-        baseline = (self._straight_on(batch["speed_mps"]) - truth).norm(dim=-1)  # (B, T)
+        baseline = (self.straight_on(batch["speed_mps"]) - truth).norm(dim=-1)  # (B, T)
         horizons = {f"error_{horizon:g}s_m": distance[:, i] for i, horizon in enumerate(self.data.horizons_s)}
         return {
             "ade_m": distance.mean(1),
@@ -94,7 +94,9 @@ class WaypointsTask:
 
     def draw(self, model: nn.Module, split: Split, folder: Path) -> list[Path]:
         """Predicted and true waypoints over image and bird's-eye view, for samples spread over the split."""
-        raise NotImplementedError
+        from fusegpt.tasks.waypoints.pictures import draw
+
+        return draw(self, model, split, folder)
 
     def _answer(self, waypoints: NDArray[np.float32], speed_mps: float) -> dict[str, NDArray[np.generic]]:
         model = self.model_config
@@ -112,7 +114,7 @@ class WaypointsTask:
             return (output - label.float().clamp(max=far) / far).abs().mean(dim=(1, 2))
         return F.cross_entropy(output, label.long(), reduction="none").mean(dim=(1, 2))  # (B, K, H, W) -> (B,)
 
-    def _straight_on(self, speed_mps: torch.Tensor) -> torch.Tensor:
+    def straight_on(self, speed_mps: torch.Tensor) -> torch.Tensor:
         """(B, 1) -> (B, T, 2): where the car is if it goes on straight at this speed."""
         ahead = speed_mps * speed_mps.new_tensor(self.data.horizons_s)  # (B, T)
         return torch.stack([ahead, torch.zeros_like(ahead)], dim=-1)
