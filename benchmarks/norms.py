@@ -20,7 +20,7 @@ import torch
 
 import experiments
 from fusegpt.experiment import Experiment
-from fusegpt.nn.norm import NormName
+from fusegpt.nn.config import NormName
 from fusegpt.training.evaluate import evaluate
 from fusegpt.training.loop import train
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from fusegpt.nn.attention import AttentionKernel, SelfAttention
 from fusegpt.nn.cache import KeyValues
-from fusegpt.nn.norm import NormName, norm
+from fusegpt.nn.config import NormName
+from fusegpt.nn.norm import norm
 
 ActivationName = Literal["relu", "gelu", "gelu_tanh"]
 ACTIVATIONS: dict[ActivationName, Callable[[], nn.Module]] = {

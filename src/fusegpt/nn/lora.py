@@ -9,41 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from fusegpt.config import Config
-
-
-class LoraConfig(Config):
-    """Which linear layers learn by adapters alone, and how wide those are."""
-
-    rank: int = Field(default=0, ge=0, description="Rank of the adapters; 0 trains the whole model without any.")
-    alpha: float = Field(default=16.0, gt=0, description="What the adapters add is scaled by alpha / rank.")
-    pdrop: float = Field(default=0.0, ge=0, lt=1, description="Dropout of what enters an adapter.")
-    targets: tuple[str, ...] = Field(
-        default=(r"attn\.qkv",), min_length=1, description="Regular expressions that the end of a layer's name matches."
-    )
-
-    checkpoint: Literal["whole", "adapters"] = Field(
-        default="whole", description="What a checkpoint holds: the whole model, or adapters for model.pretrained alone."
-    )
-
-    @field_validator("targets")
-    @classmethod
-    def _are_expressions(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        for target in targets:
-            try:
-                re.compile(target)
-            except re.error as error:
-                raise ValueError(f"{target!r} is no regular expression ({error})") from None
-        return targets
+from fusegpt.nn.config import LoraConfig
 
 
 class LoraLinear(nn.Linear):

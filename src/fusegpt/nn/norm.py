@@ -12,15 +12,12 @@ Shapes: B batch, T tokens, C channels (n_embd). Each takes (B, T, C) and learns 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import nn
 
-NormName = Literal["layernorm", "rmsnorm", "groupnorm", "instancenorm", "batchnorm"]
+from fusegpt.nn.config import NormName
 
-# Norms that let a token see others: through them the future leaks into the past, and padding into words.
-ACROSS_TOKENS = ("instancenorm", "batchnorm")
 MAX_GROUPS = 8
 
 
@@ -77,10 +74,3 @@ def norm(name: NormName, n_embd: int) -> nn.Module:
 def groups(n_embd: int) -> int:
     """How many groups of channels: the most that divide `n_embd`, at most 8."""
     return next(count for count in range(min(MAX_GROUPS, n_embd), 0, -1) if n_embd % count == 0)
-
-
-def require_by_token(name: NormName, because: str) -> None:
-    """Raises ValueError naming `model.norm` where that norm lets a token see others."""
-    if name in ACROSS_TOKENS:
-        own = ", ".join(other for other in NORMS if other not in ACROSS_TOKENS)
-        raise ValueError(f"model.norm ({name}) takes its statistics over tokens, {because}; {own} are right here")

@@ -6,13 +6,12 @@ Shapes: T tokens, C channels (n_embd). Vaswani et al., Attention Is All You Need
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-PositionName = Literal["sinusoidal", "learned"]
+from fusegpt.nn.config import PositionName
 
 
 def sinusoidal(block_size: int, n_embd: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ from fusegpt.models.sequence.config import Cell, SequenceConfig
 from fusegpt.models.sequence.generate import generate
 from fusegpt.models.sequence.model import SequenceModel
 from fusegpt.models.sequence.sampling import Sampling
-from fusegpt.nn.lora import LoraConfig
+from fusegpt.nn.config import LoraConfig
 
 V = 11
 SMALL = {"n_embd": 16, "n_head": 2, "n_layer": 2, "block_size": 24}

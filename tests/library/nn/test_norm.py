@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from fusegpt.models.encoder_decoder import EncoderDecoderConfig
 from fusegpt.models.gpt.config import GPTConfig
 from fusegpt.nn.block import Block
-from fusegpt.nn.norm import ACROSS_TOKENS, NORMS, NormName, groups, norm
+from fusegpt.nn.config import ACROSS_TOKENS, NormName
+from fusegpt.nn.norm import NORMS, groups, norm
 
 B, T, C = 3, 5, 12
 # Over which axes of (B, T, C) each norm takes its mean and variance; groupnorm's own reference is below.

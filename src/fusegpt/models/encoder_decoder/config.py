@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fusegpt.config import Config
-from fusegpt.nn.norm import NormName, require_by_token
-from fusegpt.nn.positions import PositionName
+from fusegpt.nn.config import NormName, PositionName, require_by_token
 
 if TYPE_CHECKING:
     from fusegpt.models.encoder_decoder.model import EncoderDecoder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fusegpt.config import Config, SettingError
-from fusegpt.nn.norm import NormName
+from fusegpt.nn.config import NormName
 
 if TYPE_CHECKING:
     from fusegpt.models.fusion.model import FusionModel

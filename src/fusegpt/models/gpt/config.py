@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fusegpt.config import Config
-from fusegpt.nn.lora import LoraConfig
-from fusegpt.nn.norm import NormName, require_by_token
+from fusegpt.nn.config import LoraConfig, NormName, require_by_token
 
 if TYPE_CHECKING:
     from fusegpt.models.gpt.model import GPT
