@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fusegpt.models.gpt.config import GPTConfig
-from fusegpt.models.sequence.config import Cell, SequenceConfig
+from fusegpt.models.sequence.config import Cell, Sampling, SequenceConfig
 from fusegpt.models.sequence.generate import generate
 from fusegpt.models.sequence.model import SequenceModel
-from fusegpt.models.sequence.sampling import Sampling
 from fusegpt.nn.config import LoraConfig
 
 V = 11

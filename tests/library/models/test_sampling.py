@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusegpt.models.sequence.sampling import Sampling, draw, probabilities
+from fusegpt.models.sequence.config import Sampling
+from fusegpt.models.sequence.sampling import draw, probabilities
 
 logits = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=12, unique=True).map(lambda row: torch.tensor([row]))
 

@@ -18,7 +18,7 @@ from fusegpt.experiment import Experiment
 from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.models.gpt import GPTConfig
 from fusegpt.models.sequence import SequenceConfig
-from fusegpt.models.sequence.sampling import Sampling
+from fusegpt.models.sequence.config import Sampling
 from fusegpt.predictor import Predictor
 from fusegpt.signature import InputError
 from fusegpt.tasks.language import LanguageConfig

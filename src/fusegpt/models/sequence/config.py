@@ -50,3 +50,13 @@ class SequenceConfig(Config):
         from fusegpt.models.sequence.cells import build_cell
 
         return build_cell(self, vocab_size)
+
+
+class Sampling(Config):
+    """How much is written, and how boldly."""
+
+    max_new_tokens: int = Field(default=100, ge=1, le=100_000, description="Tokens that are written.")
+    temperature: float = Field(default=0.8, ge=0, description="Above 1 bolder, below 1 safer; 0 takes the likeliest.")
+    top_k: int = Field(default=0, ge=0, description="Draw among so many of the likeliest tokens; 0 among all.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Draw among the likeliest that hold this probability.")
+    seed: int = Field(default=0, ge=0, description="Seed of the draws: the same prompt, the same answer.")

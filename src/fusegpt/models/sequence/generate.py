@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import torch
 
+from fusegpt.models.sequence.config import Sampling
 from fusegpt.models.sequence.model import SequenceModel
-from fusegpt.models.sequence.sampling import Sampling, draw
+from fusegpt.models.sequence.sampling import draw
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""`Sampling`: how the next token is drawn from a distribution.
+"""How the next token is drawn from a distribution.
 
 Shapes: B batch, V tokens of the vocabulary.
 """
@@ -6,19 +6,8 @@ Shapes: B batch, V tokens of the vocabulary.
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
-from fusegpt.config import Config
-
-
-class Sampling(Config):
-    """How much is written, and how boldly."""
-
-    max_new_tokens: int = Field(default=100, ge=1, le=100_000, description="Tokens that are written.")
-    temperature: float = Field(default=0.8, ge=0, description="Above 1 bolder, below 1 safer; 0 takes the likeliest.")
-    top_k: int = Field(default=0, ge=0, description="Draw among so many of the likeliest tokens; 0 among all.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Draw among the likeliest that hold this probability.")
-    seed: int = Field(default=0, ge=0, description="Seed of the draws: the same prompt, the same answer.")
+from fusegpt.models.sequence.config import Sampling
 
 
 def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -9,8 +9,7 @@ from pydantic import Field
 from fusegpt.config import Config
 from fusegpt.data.text.config import TextData
 from fusegpt.models.gpt.config import GPTConfig
-from fusegpt.models.sequence.config import SequenceConfig
-from fusegpt.models.sequence.sampling import Sampling
+from fusegpt.models.sequence.config import Sampling, SequenceConfig
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fusegpt.data.text.tokenizer import Tokenizer, from_text
+from fusegpt.models.sequence.config import Sampling
 from fusegpt.models.sequence.generate import generate
 from fusegpt.models.sequence.model import SequenceModel
-from fusegpt.models.sequence.sampling import Sampling
 
 
 class Vocabulary(nn.Module):

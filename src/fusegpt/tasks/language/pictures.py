@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusegpt.figures.style import INK, MUTED, Sheet
-from fusegpt.models.sequence.sampling import Sampling
+from fusegpt.models.sequence.config import Sampling
 from fusegpt.tasks.language.model import LanguageModel
 from fusegpt.tasks.task import Split
 
