@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 SILENT_S = 10.0  # a replica that says nothing for so long is taken for dead
 ANSWER_S = 2.0
+# Found by every job of the cluster, and not ended with the replica that happened to come first.
+IN_CLUSTER = {"namespace": "fusegpt", "lifetime": "detached"}
 
 
 class Board:
@@ -63,8 +65,7 @@ class RayPeers:
         import ray
 
         if self._board is None:
-            # Detached: it must outlive the replica that happened to come first.
-            options = {"name": board_name(self._model), "get_if_exists": True, "lifetime": "detached", "num_cpus": 0}
+            options = {"name": board_name(self._model), "get_if_exists": True, "num_cpus": 0, **IN_CLUSTER}
             self._board = ray.remote(Board).options(**options).remote()
         return self._board
 
@@ -74,6 +75,6 @@ def remove(model: str) -> None:
     import ray
 
     try:
-        ray.kill(ray.get_actor(board_name(model)))
+        ray.kill(ray.get_actor(board_name(model), IN_CLUSTER["namespace"]))
     except ValueError:
         return
