@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayTaskError
 from ray.tune import Trainable
 
 from fusegpt.experiment import Experiment
@@ -16,6 +15,7 @@ from fusegpt.training.report import Report, Result
 from service.cluster.ending import told_to_stop
 from service.cluster.record import trial_folder
 from service.cluster.running import Ended, Running
+from service.errors import sentence
 from service.events import Search
 
 RunTrial = Callable[[Experiment, Path, Path, Callable[[Report], None], Callable[[], bool]], Result]
@@ -81,12 +81,3 @@ def trainable(search: Search, cache: Path, run_trial: RunTrial) -> type[TrialAct
     Bound.search, Bound.cache = search, cache
     Bound.run_trial = staticmethod(run_trial)
     return Bound
-
-
-def sentence(error: BaseException) -> str:
-    """What went wrong, in one line. Errors made for people speak for themselves; others are named by their class."""
-    if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
-        return sentence(error.cause)
-    text = " ".join(str(error).split()) or "no message"
-    made_for_people = type(error).__module__.split(".")[0] in ("fusegpt", "service")
-    return text if made_for_people else f"{type(error).__name__}: {text[:500]}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from service.errors import sentence
+
 FailureKind = Literal["lost", "unreachable", "memory", "not_finite", "spec", "data", "other"]
 
 RETRIES = 3
@@ -82,13 +84,6 @@ def may_retry(failure: Failure, retries: int) -> bool:
 def pause_before(failure: Failure, retries: int) -> timedelta:
     """How long the next attempt waits: what was lost starts at once, what was unreachable needs time to come back."""
     return WAIT * 2**retries if failure.kind == "unreachable" else timedelta(0)
-
-
-def sentence(error: BaseException) -> str:
-    """What went wrong, in one line. Errors made for people speak for themselves; others are named by their class."""
-    text = " ".join(str(error).split())[:500] or "no message"
-    made_for_people = type(error).__module__.split(".")[0] in ("fusegpt", "service")
-    return text if made_for_people else f"{type(error).__name__}: {text}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
