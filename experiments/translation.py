@@ -13,7 +13,7 @@ experiment = Experiment(
     task=TranslationConfig(),
     model=EncoderDecoderConfig(),
     data=DatesData(),
-    training=TrainingConfig(epochs=12, batch_size=64, lr=2e-3, warmup_fraction=0.1),
+    training=TrainingConfig(epochs=4, batch_size=32, lr=2e-3, warmup_fraction=0.1),
     search=SearchConfig(
         space={
             "model.norm_place": Choice(values=("pre", "post")),

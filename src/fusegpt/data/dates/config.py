@@ -37,7 +37,7 @@ class DatesData(Config):
     first_year: int = Field(default=1900, ge=1000, le=9999, description="The first year.")
     last_year: int = Field(default=2099, ge=1000, le=9999, description="The last year, included.")
     train_samples: int = Field(default=20_000, ge=1, description="Pairs for training.")
-    val_samples: int = Field(default=500, ge=1, description="Pairs for validation.")
+    val_samples: int = Field(default=400, ge=1, description="Pairs for validation.")
     test_samples: int = Field(default=2000, ge=1, description="Pairs for the test.")
     val_fraction: float = Field(default=0.1, gt=0, lt=1, description="Share of the days for validation.")
     test_fraction: float = Field(default=0.1, gt=0, lt=1, description="Share of the days for the test.")
