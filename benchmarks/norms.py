@@ -1,10 +1,10 @@
 """Which norms depend on the batch size, and which do not?
 
-    python benchmarks/norms.py [--sizes 1,2,8,32,128]
+    python benchmarks/norms.py [--sizes 1,2,8,32,128]      # sizes that divide 256
 
 Trains the experiment `norms` (a small Vision Transformer on digits, no dropout) once with each norm. Then each model,
-its weights unchanged, names the digits of the test as it sees them while training, in batches of each size, and last
-as it is served (evaluation). What differs within a row is the batch alone.
+its weights unchanged, names the same 256 digits of the test as it sees them while training, in batches of each size,
+and last as it is served (evaluation). What differs within a row is the batch alone.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import numpy as np
 import torch
 
 import experiments
-from fusegpt.nn.norm import NormName
+from fusegpt.nn.config import NormName
 from fusegpt.predictor import Predictor
 from fusegpt.tasks.task import Split
-from fusegpt.training.evaluate import evaluate
 from fusegpt.training.loop import train
 
+SAMPLES = 256  # of the test's 270: whole batches of every size
 
-def in_training(predictor: Predictor, split: Split, size: int) -> float:
-    """The accuracy in training mode, in whole batches of `size`."""
-    batches = np.arange(len(split) // size * size).reshape(-1, size)
-    predictor.model.train()
+
+def judged(predictor: Predictor, split: Split, size: int, training: bool) -> float:
+    """The accuracy in batches of `size`, in training mode or in evaluation."""
+    batches = np.arange(SAMPLES).reshape(-1, size)
+    predictor.model.train(training)
     with torch.no_grad():
         right = [predictor.task.metrics(predictor.model, split.batch(rows))["accuracy"] for rows in batches]
     return float(torch.cat(right).mean())
@@ -40,8 +41,8 @@ def row(name: str, sizes: list[int], cache: Path) -> list[float]:
     best = train(experiment, cache / name, cache).best
     test = Predictor.load(best).task.open_splits(cache).test
     # Loaded anew each time: training mode moves the running statistics of batchnorm.
-    figures = [in_training(Predictor.load(best), test, size) for size in sizes]
-    return [*figures, evaluate(best, cache, "test").metrics["accuracy"]]
+    figures = [judged(Predictor.load(best), test, size, training=True) for size in sizes]
+    return [*figures, judged(Predictor.load(best), test, SAMPLES, training=False)]
 
 
 def main() -> None:

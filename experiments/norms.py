@@ -13,7 +13,7 @@ experiment = Experiment(
     task=ClassificationConfig(),
     model=VisionTransformerConfig(n_layer=2, n_embd=32),
     data=DigitsData(),
-    training=TrainingConfig(epochs=8, batch_size=32, lr=3e-3, warmup_fraction=0.1),
+    training=TrainingConfig(epochs=12, batch_size=32, lr=3e-3, warmup_fraction=0.1),
     search=SearchConfig(
         space={
             "model.norm": Choice(values=("layernorm", "rmsnorm", "groupnorm", "instancenorm", "batchnorm")),
