@@ -1,7 +1,7 @@
 """The `fusegpt` command: its verbs, options and exit codes. Imports nothing heavy until a verb needs it.
 
 Exit codes: 0 ok, 1 the job failed, 2 bad spec or usage, 3 not found, 4 refused by a gate or a conflict,
-5 cluster unreachable, 130 interrupted.
+5 cluster unreachable, 130 interrupted. Jobs are those of the API that FUSEGPT_API names, or else of this machine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ app.add_typer(data_app, name="data")
 Job = Annotated[
     str, typer.Argument(metavar="SPEC|EXPERIMENT", help="A spec file (.yaml, .json) or an experiment's name.")
 ]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name or its id.")]
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.")]
 Assignments = Annotated[
     list[str] | None,
@@ -86,6 +87,100 @@ def tune(
     search.tune(
         job, [*(set_ or []), *extra], data, name=name, resume=resume, promote=promote, dry_run=dry_run, json=json
     )
+
+
+@app.command(epilog="Example: fusegpt submit fusion_waypoints --set search.trials=16 --follow")
+def submit(
+    job: Job,
+    set_: Assignments = None,
+    data: Source = "",
+    name: RunName = "",
+    priority: Annotated[int, typer.Option(help="Higher starts first, -1000 to 1000.")] = 0,
+    dry_run: DryRun = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Watch it to its end; Ctrl-C leaves it running.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Queue a job: a search that outlives this command, here or at the API that FUSEGPT_API names."""
+    from service.commands import jobs as command
+
+    command.submit(job, set_ or [], data, name=name, priority=priority, dry_run=dry_run, follow=follow, json=json)
+
+
+@app.command()
+def plan(job: Job, set_: Assignments = None, data: Source = "", json: Json = False) -> None:
+    """Say what a spec would run and take (trials, sizes of the models, time); refuse what cannot fit."""
+    from service.commands import jobs as command
+
+    command.plan(job, set_ or [], data, json=json)
+
+
+@app.command()
+def jobs(
+    experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    json: Json = False,
+) -> None:
+    """List the jobs, newest first: how each stands, why it waits, what it came to."""
+    from service.commands import jobs as command
+
+    command.list_(experiment, limit, json=json)
+
+
+@app.command()
+def status(job: JobName, json: Json = False) -> None:
+    """Show a job: its state and why, its trials, its best so far."""
+    from service.commands import jobs as command
+
+    command.status(job, json=json)
+
+
+@app.command()
+def logs(
+    job: JobName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends, with its exit code.")] = False,
+    json: Json = False,
+) -> None:
+    """Print what a job wrote."""
+    from service.commands import jobs as command
+
+    command.logs(job, follow=follow, json=json)
+
+
+@app.command()
+def cancel(job: JobName, json: Json = False) -> None:
+    """Stop a job; what its trials came to is kept."""
+    from service.commands import jobs as command
+
+    command.say("cancel", job, json=json)
+
+
+@app.command()
+def pause(job: JobName, json: Json = False) -> None:
+    """Let a job rest: it gives back what it holds, and keeps its place in every trial."""
+    from service.commands import jobs as command
+
+    command.say("pause", job, json=json)
+
+
+@app.command()
+def resume(job: JobName, json: Json = False) -> None:
+    """Let a paused job go on from its checkpoints."""
+    from service.commands import jobs as command
+
+    command.say("resume", job, json=json)
+
+
+@app.command(epilog="Example: fusegpt compare night-1 night-2 night-2/trial_00003")
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="JOB[/TRIAL]...", help="A job stands for its best trial.")],
+    json: Json = False,
+) -> None:
+    """Put jobs or trials side by side: the settings that differ, and their figures."""
+    from service.commands import compare as command
+
+    command.compare(names, json=json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Settings(Config):
     api_port: int = Field(
         default=8701, ge=0, le=65535, description="FUSEGPT_API_PORT: the port of the API; 0 takes a free one."
     )
+
+    api: str = Field(
+        default="", description="FUSEGPT_API: URL of the job API that the command asks; empty runs jobs in-process."
+    )
+    token: str = Field(default="", description="FUSEGPT_TOKEN: the caller's token for that API.", repr=False)
 
     jobs: int = Field(default=0, ge=0, description="FUSEGPT_JOBS: jobs at once at most; 0 runs as many as fit.")
 
@@ -78,11 +84,13 @@ class Settings(Config):
             data_roots=tuple(_path(root) for root in roots),
             api_host=environment.get("FUSEGPT_API_HOST") or "127.0.0.1",
             api_port=_port(environment, "FUSEGPT_API_PORT", "8701"),
+            api=_url(environment.get("FUSEGPT_API", "")),
+            token=environment.get("FUSEGPT_TOKEN", ""),
             jobs=_count(environment, "FUSEGPT_JOBS"),
         )
 
     def environment(self) -> dict[str, str]:
-        """The variables from which another process reads the same settings."""
+        """The variables from which a job's process reads the same settings. It asks no API, and gets nobody's token."""
         return {
             "FUSEGPT_HOME": str(self.home),
             "FUSEGPT_DATA": str(self.data or ""),
@@ -101,6 +109,12 @@ class Settings(Config):
 
 def _path(written: str) -> Path:
     return Path(written).expanduser().resolve()
+
+
+def _url(written: str) -> str:
+    if written and not re.match(r"https?://[^/?#\s]+", written):
+        raise ValueError(f"FUSEGPT_API: {written!r} is no URL; write e.g. http://127.0.0.1:8701")
+    return written.rstrip("/")
 
 
 def _count(environment: Mapping[str, str], name: str) -> int:

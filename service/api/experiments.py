@@ -10,6 +10,7 @@ import experiments
 from fusegpt.experiment import Experiment
 from service.api.access import Submitter, Viewer
 from service.api.admission import admit
+from service.api.planning import plan_of
 from service.api.problems import problems
 from service.api.services import Use
 from service.api.wire import ExperimentDetail, ExperimentView, Plan, PlanRequest
@@ -46,34 +47,10 @@ def one(name: Name, _: Viewer) -> ExperimentDetail:
 def plan(asked: PlanRequest, use: Use, _: Submitter) -> Plan:
     """Check a spec, and say what it would run; starts nothing."""
     admitted = admit(asked.spec, use.settings, use.runner.capacity())
-    experiment = admitted.experiment
-    headline = experiment.task.build(experiment).headline
-    return Plan(
-        experiment=experiment.name,
-        trials=experiment.search.trials,
-        epochs=experiment.training.epochs,
-        algorithm=experiment.search.algorithm,
-        metric=experiment.search.metric or headline.name,
-        mode=headline.mode,
-        parameters=parameters(experiment),
-        cpus=admitted.holds.cpus,
-        gpus=admitted.holds.gpus,
-        settings=experiment.settings(),
-    )
+    return plan_of(admitted.experiment, admitted.holds, use.store)
 
 
 def default_spec(experiment: Experiment) -> dict[str, Any]:
     """The spec that describes an experiment as it stands, with what people change most written out."""
     nested = experiment.model_dump(mode="json")
     return {"experiment": experiment.name, **{group: nested[group] for group in ("data", "search", "resources")}}
-
-
-def parameters(experiment: Experiment) -> int:
-    """Parameters of the model, counted without memory for them and without fetching any."""
-    import torch
-
-    if "model.pretrained" in experiment.settings():
-        experiment = experiment.override({"model.pretrained": False})
-    with torch.device("meta"):
-        model = experiment.task.build(experiment).build_model()
-    return sum(parameter.numel() for parameter in model.parameters())

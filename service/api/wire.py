@@ -110,6 +110,18 @@ class TrialView(Config):
         return cls.model_validate({"id": event.trial, **event.data})
 
 
+class Progress(Config):
+    """How far a job's search is."""
+
+    metric: str = Field(description="What decides; empty before the search has begun.")
+    mode: str = Field(description="Whether less (min) or more (max) of it is better.")
+    planned: int = Field(description="How many trials at most; 0 before the search has begun.")
+    states: dict[str, int] = Field(description="State of a trial -> how many.")
+    best: float | None = Field(description="The best value so far; null where none is known.")
+    trial: str = Field(description="The trial that has it.")
+    drawn: dict[str, Any] = Field(description="That trial's settings, by dotted key.")
+
+
 class VersionView(Config):
     """One registered model."""
 
@@ -170,6 +182,13 @@ class ExperimentDetail(ExperimentView):
     json_schema: dict[str, Any] = Field(description="JSON Schema of the settings, nested.")
 
 
+class Links(Config):
+    """Where else to look."""
+
+    mlflow: str = Field(description="MLflow's pages; empty where runs are kept in a file: `fusegpt browse` opens them.")
+    endpoint: str = Field(description="Where `fusegpt serve` answers; empty where its port is chosen as it starts.")
+
+
 class Plan(Config):
     """What a spec would run."""
 
@@ -180,6 +199,15 @@ class Plan(Config):
     metric: str = Field(description="What decides.")
     mode: str = Field(description="Whether less (min) or more (max) of it is better.")
     parameters: int = Field(description="Parameters of the default model.")
+    smallest: int = Field(description="Parameters of the smallest model in the space.")
+    largest: int = Field(description="Parameters of the largest model in the space.")
+    state_gb: float = Field(description="Memory of the largest one's weights, gradients and AdamW state, in fp32.")
+    at_once: int = Field(description="Trials that run at the same time.")
+    epochs_in_all: int = Field(description="Epochs of all trials, fewer where some are stopped early.")
+    hours: float | None = Field(
+        description="Estimate from the seconds per epoch of this experiment's earlier jobs; null where there are none."
+    )
+    budget_hours: float = Field(description="Where the search ends at the latest; 0 sets no limit.")
     cpus: float = Field(description="CPUs that the job would hold.")
     gpus: float = Field(description="GPUs that the job would hold.")
     settings: dict[str, Any] = Field(description="Every setting by dotted key.")

@@ -1,4 +1,4 @@
-"""From what a person writes (a spec file or a name, --set, --data) to an experiment."""
+"""From what a person writes (a spec file or a name, --set, --data) to an experiment, or to the job service's spec."""
 
 from __future__ import annotations
 
@@ -13,11 +13,27 @@ from service.spec import JobSpec, parse_assignments, read_spec, resolve
 
 def experiment_of(job: str, assignments: list[str], data: str, settings: Settings) -> Experiment:
     """The experiment that `job` names, with the changes asked for. Raises SettingError naming the key or the file."""
-    if not job:
-        raise SettingError("name an experiment (fusegpt experiments lists them) or a spec file (.yaml, .json)")
-    spec = read_spec(Path(job)) if _is_file(job) else JobSpec(experiment=job)
+    spec = _read(job)
     changes: dict[str, Any] = {**_source(data), **parse_assignments(assignments)}
     return resolve(spec, _with_root(spec, changes, settings))
+
+
+def spec_of(job: str, assignments: list[str], data: str, name: str, settings: Settings) -> dict[str, Any]:
+    """The spec for the job service, as JSON. Where FUSEGPT_API is set, data is where that service has it."""
+    spec = _read(job)
+    changes: dict[str, Any] = {**_source(data), **parse_assignments(assignments)}
+    if not settings.api:
+        changes = _with_root(spec, changes, settings)
+    written = {**spec.settings(), **changes}
+    if not settings.api and "data.root" in written:
+        written["data.root"] = str(Path(written["data.root"]).expanduser().resolve())
+    return JobSpec(experiment=spec.experiment, name=name or spec.name, set=written).model_dump(mode="json")
+
+
+def _read(job: str) -> JobSpec:
+    if not job:
+        raise SettingError("name an experiment (fusegpt experiments lists them) or a spec file (.yaml, .json)")
+    return read_spec(Path(job)) if _is_file(job) else JobSpec(experiment=job)
 
 
 def _is_file(job: str) -> bool:

@@ -29,3 +29,11 @@ def test_an_environment_variable_takes_effect() -> None:
 def test_a_port_that_is_none_names_the_variable(port: str) -> None:
     with pytest.raises(ValueError, match="FUSEGPT_PORT"):
         Settings.read({"FUSEGPT_PORT": port})
+
+
+def test_the_url_of_the_api_is_one_and_its_token_is_not_shown() -> None:
+    settings = Settings.read({"FUSEGPT_API": "http://host:8701/", "FUSEGPT_TOKEN": "a-secret"})
+    assert settings.api == "http://host:8701"
+    assert "a-secret" not in repr(settings)
+    with pytest.raises(ValueError, match="FUSEGPT_API: 'host:8701' is no URL"):
+        Settings.read({"FUSEGPT_API": "host:8701"})

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from service.cli import main
+from service.cli import app, main
 
 HEAVY = ("torch", "ray", "mlflow", "timm", "matplotlib", "fastapi", "pydantic", "rich")
 
@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["train", "tune", "ls", "best", "promote", "rollback", "serve", "predict", "browse", "api", "doctor", "data"],
+    [command.callback.__name__ for command in app.registered_commands if command.callback] + ["data"],
 )
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fusegpt(verb, "--help") == 0
@@ -57,3 +57,24 @@ def test_an_unknown_experiment_is_a_usage_error_that_names_what_there_is(capsys:
 def test_a_misspelt_setting_is_a_usage_error_that_suggests(capsys: pytest.CaptureFixture[str]) -> None:
     assert fusegpt("train", "fusion_waypoints", "--set", "modle.n_head=2", "--dry-run") == 2
     assert "did you mean model" in capsys.readouterr().err
+
+
+def test_help_is_there_in_a_third_of_a_second() -> None:
+    """Processor time, not the clock's: other work on the machine must not decide it."""
+    code = (
+        "import contextlib, io, time\n"
+        "from service.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
+        "print(time.process_time())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.3
+
+
+def test_to_ask_a_server_brings_in_nothing_that_only_a_server_needs() -> None:
+    code = (
+        "import sys, service.commands.jobs, service.commands.job_text, service.remote\n"
+        f"print([name for name in {HEAVY[:6]} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,99 @@
+"""Jobs, trials and plans as text for people. What they are made of is the API's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.remote import Json
+
+WIDEST = 40
+
+
+def row(job: Json) -> str:
+    """One job in one line."""
+    told = job["reason"]
+    if job["state"] == "succeeded" and job["result"]:
+        told = result(job["result"])
+    return f"{job['name']:<{WIDEST}} {job['state']:<10} {when(job['created'])}  {told}".rstrip()
+
+
+def submitted(job: Json) -> str:
+    """What a person does next."""
+    name, why = job["name"], f" ({job['reason']})" if job["reason"] else ""
+    return f"{name} is {job['state']}{why}\nwatch it: fusegpt logs -f {name}\nstop it:  fusegpt cancel {name}"
+
+
+def status(job: Json, progress: Json, trials: list[Json]) -> str:
+    """A job, how far it is, and a line a trial."""
+    why = f": {job['reason']}" if job["reason"] else ""
+    lines = [f"{job['name']} is {job['state']}{why}"]
+    tried = f", {times(job['retries'], 'retry', 'retries')}" if job["retries"] else ""
+    by = f" by {job['owner']}" if job["owner"] else ""
+    lines.append(f"  {job['experiment']}, submitted{by} at {when(job['created'])}, priority {job['priority']}{tried}")
+    lines.append(f"  holds {job['cpus']:g} CPU and {job['gpus']:g} GPU while it runs")
+    if progress["metric"]:
+        states = ", ".join(f"{count} {state}" for state, count in progress["states"].items()) or "none has begun"
+        lines.append(f"  {sum(progress['states'].values())} of {progress['planned']} trials: {states}")
+        lines.append(f"  {progress['metric']}: {best(progress)}")
+    if job["result"]:
+        lines.append(f"  result: {result(job['result'])}")
+    return "\n".join([*lines, *map(trial, trials)])
+
+
+def best(progress: Json) -> str:
+    return "no value yet" if progress["best"] is None else f"best so far {progress['best']:.4g} ({progress['trial']})"
+
+
+def trial(each: Json) -> str:
+    """One trial in one line."""
+    value = "-" if each["best"] is None else f"{each['best']:.4g}"
+    told = each["error"] or settings(each["drawn"])
+    head = f"  {each['id']}  {each['state']:<8}  epoch {each['epoch']:>3}  best {value:<8} {each['seconds']:>6.0f} s"
+    return f"{head}  {told}".rstrip()
+
+
+def result(told: Json) -> str:
+    """What a job came to."""
+    value = "-" if told.get("best") is None else f"{told['best']:.4g}"
+    version = f", version {told['version']}" if "version" in told else ""
+    gate = (
+        f" ({'champion' if told['promoted'] else 'not promoted'}: {told.get('gate', '')})" if "promoted" in told else ""
+    )
+    return f"{told.get('metric', '')} {value} by {told.get('trial', '')}{version}{gate}"
+
+
+def plan(told: Json) -> str:
+    """What a spec would run, and what it would take."""
+    hours = (
+        "no estimate: no earlier job of this experiment" if told["hours"] is None else f"about {told['hours']:.3g} h"
+    )
+    limit = f", ends after {told['budget_hours']:g} h at the latest" if told["budget_hours"] else ""
+    sizes = f"{told['parameters']:,} (default), {told['smallest']:,} (smallest), {told['largest']:,} (largest)"
+    return "\n".join(
+        (
+            f"{told['experiment']}: {times(told['trials'], 'trial')} of {times(told['epochs'], 'epoch')}, "
+            f"by {told['algorithm']}, for {'less' if told['mode'] == 'min' else 'more'} {told['metric']}",
+            f"  parameters  {sizes}",
+            f"  memory      {told['state_gb']:g} GB for the largest one's weights, gradients and AdamW state (fp32); "
+            "activations come on top",
+            f"  resources   {told['cpus']:g} CPU and {told['gpus']:g} GPU, {times(told['at_once'], 'trial')} at once",
+            f"  in all      {times(told['epochs_in_all'], 'epoch')}, {hours}{limit}",
+        )
+    )
+
+
+def settings(drawn: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in drawn.items()
+    )
+
+
+def times(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def when(written: str) -> str:
+    """A time of the API on this machine's clock."""
+    return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M}"

@@ -1,0 +1,152 @@
+"""`fusegpt submit`, `plan`, `jobs`, `status`, `logs`, `cancel`, `pause` and `resume`: with a server and without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from service.cli import show
+from service.commands import job_text
+from service.errors import ClusterUnreachable, JobFailed
+from service.remote import HttpJobs, Jobs, Json, Word
+from service.settings import Settings
+
+ENDED = ("succeeded", "failed", "stopped")
+PATIENCE_S = 60.0  # how long a server that was there may be away while its job is followed
+AGAIN_S = 1.0
+
+
+@contextmanager
+def job_service(settings: Settings) -> Iterator[Jobs]:
+    """The job service that the settings name: an API, or the one in this process."""
+    if settings.api:
+        jobs: Jobs = HttpJobs(settings.api, settings.token)
+    else:
+        from service.in_process import InProcessJobs
+
+        jobs = InProcessJobs(settings)
+    try:
+        yield jobs
+    finally:
+        jobs.close()
+
+
+def submit(
+    job: str, assignments: list[str], data: str, *, name: str, priority: int, dry_run: bool, follow: bool, json: bool
+) -> None:
+    """Queue a job; with `follow`, watch it to its end."""
+    import secrets
+
+    from service.commands.job import spec_of
+
+    settings = Settings.read()
+    spec = spec_of(job, assignments, data, name, settings)
+    with job_service(settings) as jobs:
+        if dry_run:
+            return _plan(jobs.plan(spec), json=json)
+        kept = jobs.submit(spec, priority, secrets.token_hex(16))
+        if follow:
+            return _follow(jobs, kept, json=json)
+    if json:
+        return show(kept)
+    typer.echo(job_text.submitted(kept))
+    return None
+
+
+def plan(job: str, assignments: list[str], data: str, *, json: bool) -> None:
+    """What a spec would run."""
+    from service.commands.job import spec_of
+
+    settings = Settings.read()
+    spec = spec_of(job, assignments, data, "", settings)
+    with job_service(settings) as jobs:
+        _plan(jobs.plan(spec), json=json)
+
+
+def list_(experiment: str, limit: int, *, json: bool) -> None:
+    """The newest jobs."""
+    with job_service(Settings.read()) as jobs:
+        found = jobs.jobs(experiment, limit)
+    if json:
+        return show({"jobs": found})
+    typer.echo("\n".join(map(job_text.row, found)) or "no job yet; start one with: fusegpt submit fusion_waypoints")
+    return None
+
+
+def status(name: str, *, json: bool) -> None:
+    """One job, and its trials."""
+    with job_service(Settings.read()) as jobs:
+        job, progress, trials = jobs.job(name), jobs.progress(name), jobs.trials(name)
+    if json:
+        return show({"job": job, "progress": progress, "trials": trials})
+    typer.echo(job_text.status(job, progress, trials))
+    return None
+
+
+def logs(name: str, *, follow: bool, json: bool) -> None:
+    """What a job wrote; with `follow`, until it ends. Raises JobFailed where it did not succeed then."""
+    with job_service(Settings.read()) as jobs:
+        job = jobs.job(name)
+        if follow:
+            return _follow(jobs, job, json=json)
+        log = b"".join(jobs.log(name, False, 0))
+    if json:
+        return show({"job": job, "log": log.decode(errors="replace")})
+    typer.echo(log, nl=False)
+    return None
+
+
+def say(word: Word, name: str, *, json: bool) -> None:
+    """Cancel, pause or resume."""
+    with job_service(Settings.read()) as jobs:
+        job = jobs.say(word, name)
+    if json:
+        return show(job)
+    typer.echo(job_text.row(job))
+    return None
+
+
+def _plan(plan: Json, *, json: bool) -> None:
+    if json:
+        show(plan)
+    else:
+        typer.echo(job_text.plan(plan))
+
+
+def _follow(jobs: Jobs, job: Json, *, json: bool) -> None:
+    """The job's log as it is written, then its end. Ctrl-C leaves the job alone."""
+    typer.echo(f"following {job['name']}; Ctrl-C leaves it running", err=True)
+    try:
+        ended = _until_its_end(jobs, job["id"], quiet=json)
+    except KeyboardInterrupt:
+        typer.echo(f"\njob {job['name']} lives on: fusegpt status {job['name']}", err=True)
+        raise typer.Exit(130) from None
+    if json:
+        show(ended)
+    elif ended["state"] == "succeeded":
+        typer.echo(job_text.row(ended))
+    if ended["state"] != "succeeded":
+        raise JobFailed(f"job {ended['name']} {ended['state']}: {ended['reason'] or 'no reason was given'}")
+
+
+def _until_its_end(jobs: Jobs, name: str, *, quiet: bool) -> Json:
+    """The job as it ended. Its log goes to stdout, or to stderr where stdout is for JSON (`quiet`).
+
+    Raises ClusterUnreachable where the server is away for longer than our patience.
+    """
+    shown, heard = 0, time.monotonic()
+    while True:
+        try:
+            for chunk in jobs.log(name, True, shown):
+                typer.echo(chunk, nl=False, err=quiet)
+                shown, heard = shown + len(chunk), time.monotonic()
+            if (job := jobs.job(name))["state"] in ENDED:
+                return job
+            heard = time.monotonic()
+        except ClusterUnreachable:
+            if time.monotonic() - heard > PATIENCE_S:
+                raise
+        time.sleep(AGAIN_S)

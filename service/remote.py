@@ -1,0 +1,161 @@
+"""`Jobs`: what the command asks of the job service. `HttpJobs` asks the API that FUSEGPT_API names.
+
+Answers are the API's own JSON, whoever gives them, so that the command says the same with a server and without one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
+
+import httpx2
+
+from fusegpt.config import SettingError
+from service.errors import ClusterUnreachable, JobFailed, NotFound, Refused
+
+Json = dict[str, Any]
+Word = Literal["cancel", "pause", "resume"]
+
+TIMEOUT = httpx2.Timeout(60.0, connect=10.0)  # the log of a job may be silent for as long as it likes, see `log`
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+
+
+class Jobs(Protocol):
+    """Raises SettingError naming the key, NotFound, Refused, and ClusterUnreachable where nobody answers."""
+
+    def submit(self, spec: Json, priority: int, key: str) -> Json:
+        """Queue a job. The same key is the same job, however often it is sent."""
+        ...
+
+    def plan(self, spec: Json) -> Json:
+        """What a spec would run; starts nothing."""
+        ...
+
+    def jobs(self, experiment: str, limit: int) -> list[Json]:
+        """The newest jobs, newest first."""
+        ...
+
+    def job(self, name: str) -> Json: ...
+
+    def progress(self, name: str) -> Json:
+        """How far the job's search is, and its best so far."""
+        ...
+
+    def trials(self, name: str) -> list[Json]: ...
+
+    def experiment(self, name: str) -> Json: ...
+
+    def say(self, word: Word, name: str) -> Json:
+        """Cancel, pause or resume a job; the job as it stands then."""
+        ...
+
+    def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
+        """What the job's processes wrote, from a byte on; with `follow`, until the job ends or the line breaks."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HttpJobs:
+    """Implements Jobs over HTTP."""
+
+    def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._url = url
+        self._client = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT, transport=transport)
+
+    def submit(self, spec: Json, priority: int, key: str) -> Json:
+        asked = {"spec": spec, "priority": priority}
+        for last in (False, True):  # the key makes it safe to ask again where an answer was lost
+            try:
+                return self._asked("POST", "/v1/jobs", json=asked, headers={"Idempotency-Key": key})
+            except ClusterUnreachable:
+                if last:
+                    raise
+        raise AssertionError
+
+    def plan(self, spec: Json) -> Json:
+        return self._asked("POST", "/v1/plan", json={"spec": spec})
+
+    def jobs(self, experiment: str, limit: int) -> list[Json]:
+        page = self._asked("GET", "/v1/jobs", params={"experiment": experiment, "limit": limit})
+        return list(page["jobs"])
+
+    def job(self, name: str) -> Json:
+        return self._asked("GET", _path(name))
+
+    def progress(self, name: str) -> Json:
+        return self._asked("GET", f"{_path(name)}/progress")
+
+    def trials(self, name: str) -> list[Json]:
+        return list(self._answer("GET", f"{_path(name)}/trials"))
+
+    def experiment(self, name: str) -> Json:
+        return self._asked("GET", f"/v1/experiments/{name}")
+
+    def say(self, word: Word, name: str) -> Json:
+        return self._asked("POST", f"{_path(name)}/{word}")
+
+    def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
+        skip, silent_s = offset, None if follow else 60.0
+        try:
+            with self._client.stream(
+                "GET", f"{_path(name)}/logs", params={"follow": follow}, timeout=httpx2.Timeout(silent_s, connect=10.0)
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _error(answer)
+                for chunk in answer.iter_bytes():
+                    yield chunk[skip:]
+                    skip = max(skip - len(chunk), 0)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _asked(self, method: str, path: str, **request: Any) -> Json:
+        return dict(self._answer(method, path, **request))
+
+    def _answer(self, method: str, path: str, **request: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **request)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+        if answer.is_error:
+            raise _error(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise ClusterUnreachable(f"FUSEGPT_API: what answers at {self._url} is no job API of fusegpt") from None
+
+    def _unreachable(self, error: Exception) -> ClusterUnreachable:
+        return ClusterUnreachable(f"FUSEGPT_API: the job API at {self._url} does not answer ({error})")
+
+
+def _path(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        raise NotFound(f"there is no job {name!r}")
+    return f"/v1/jobs/{name}"
+
+
+def _error(answer: httpx2.Response) -> Exception:
+    """A problem of the API as the error that the same mistake is without a server."""
+    try:
+        problem = answer.json()
+        detail, status = str(problem["detail"]), answer.status_code
+    except (ValueError, KeyError, TypeError):
+        return ClusterUnreachable(
+            f"FUSEGPT_API: {answer.url} answered {answer.status_code}, which is no job API's word"
+        )
+    if status == 401:
+        return Refused(f"FUSEGPT_TOKEN: {detail}")
+    kinds: dict[int, type[Exception]] = {403: Refused, 404: NotFound, 409: Refused, 503: ClusterUnreachable}
+    if kind := kinds.get(status):
+        return kind(detail)
+    if status >= 500:
+        return JobFailed(detail)
+    told = problem.get("errors") or [{"field": problem.get("field", ""), "detail": detail}]
+    lines = (f"{each['field']}: {each['detail']}" if each["field"] else each["detail"] for each in told)
+    return SettingError("\n".join(lines))

@@ -1,0 +1,130 @@
+"""The job service in both modes: in the command's own process, and behind a real socket."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from service.api.app import create_app
+from service.cli import main
+from service.jobs.job import Job
+from service.jobs.queue import Capacity
+from service.jobs.runner import Life
+from service.jobs.store import JobStore, open_store
+from service.registry import Registry
+from service.settings import Settings
+
+
+class FakeRunner:
+    """Starts nothing: its jobs are running at once, and write what a test writes into `log`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = open_store(settings.store_url)
+        self._log = settings.home / "log"
+
+    def capacity(self) -> Capacity:
+        return Capacity(2, 0)
+
+    def start(self, job: Job) -> None:
+        self._store.update(job, state="running")
+        self._store.append(job.id, "search_started", {"metric": "val/ade_m", "mode": "min", "trials": 4})
+
+    def life(self, _job: Job) -> Life:
+        return "alive"
+
+    def kill(self, job: Job) -> None:
+        raise AssertionError(job)
+
+    def read_log(self, _job: Job, offset: int, limit: int = 1 << 16) -> bytes:
+        return self._log.read_bytes()[offset : offset + limit] if self._log.exists() else b""
+
+
+@contextmanager
+def served(settings: Settings, runner: FakeRunner, store: JobStore) -> Iterator[str]:
+    """The API on a port of this machine; its URL."""
+    app = create_app(settings, store, runner, Registry(settings))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("FUSEGPT_HOME", str(tmp_path / "home"))
+    return Settings.read()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[JobStore]:
+    store = open_store(settings.store_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["in this process", "over HTTP"])
+def mode(
+    request: pytest.FixtureRequest, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    runner = FakeRunner(settings)
+    if request.param == "in this process":
+        monkeypatch.setattr("service.in_process.LocalRunner", lambda _settings: runner)
+        yield request.param
+        return
+    with served(settings, runner, store) as url:
+        monkeypatch.setenv("FUSEGPT_API", url)
+        yield request.param
+
+
+class Told:
+    """What one command came to."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Fusegpt = Callable[..., Told]
+
+
+@pytest.fixture
+def fusegpt(mode: str, capfd: pytest.CaptureFixture[str]) -> Fusegpt:
+    """The command, in the mode of this test."""
+    del mode
+
+    def run(*arguments: str) -> Told:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        out, err = capfd.readouterr()
+        return Told(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def job(fusegpt: Fusegpt, store: JobStore) -> Job:
+    """A job `night` that runs."""
+    told = fusegpt("submit", "norms", "--name", "night")
+    assert told.code == 0, told.err
+    while (job := store.get("night")).state != "running":
+        time.sleep(0.02)
+    return job

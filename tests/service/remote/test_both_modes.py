@@ -1,0 +1,179 @@
+"""The job verbs say and do the same with a server and without one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Fusegpt
+
+from service.jobs.job import Job
+from service.jobs.store import JobStore
+from service.settings import Settings
+
+
+def trial(store: JobStore, job: Job, number: int, best: float, state: str = "finished", **drawn: Any) -> None:
+    told = {"number": number, "state": state, "drawn": drawn, "epoch": 3, "best": best, "seconds": 12.0, "error": ""}
+    store.append(job.id, "trial_reported", {**told, "metrics": {"val/ade_m": best}}, f"trial_{number:05d}")
+
+
+def test_a_submitted_job_is_told_listed_and_running(fusegpt: Fusegpt, job: Job) -> None:
+    listed = fusegpt("jobs")
+    assert listed.code == 0
+    assert listed.out.startswith("night ")
+    assert " running " in listed.out
+    assert [each["id"] for each in fusegpt("jobs", "--json").json["jobs"]] == [job.id]
+    assert fusegpt("jobs", "translation").out.startswith("no job yet")
+
+
+def test_submit_says_what_to_do_next(fusegpt: Fusegpt) -> None:
+    told = fusegpt("submit", "norms", "--name", "first")
+    assert (told.code, told.out) == (
+        0,
+        "first is queued\nwatch it: fusegpt logs -f first\nstop it:  fusegpt cancel first\n",
+    )
+
+
+def test_a_job_tells_how_far_it_is(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    trial(store, job, 0, 0.9, **{"model.norm": "layer"})
+    trial(store, job, 1, 0.7, "running", **{"model.norm": "rms"})
+    told = fusegpt("status", "night")
+    assert told.code == 0
+    assert told.out.splitlines()[0] == "night is running"
+    assert "2 of 4 trials: 1 finished, 1 running" in told.out
+    assert "val/ade_m: best so far 0.7 (trial_00001)" in told.out
+    assert "model.norm=rms" in told.out
+    assert fusegpt("status", job.id, "--json").json["progress"]["best"] == 0.7
+
+
+def test_a_job_rests_goes_on_and_is_cancelled(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    assert " pausing " in fusegpt("pause", "night").out
+    store.update(store.get(job.id), state="paused")
+    assert " queued " in fusegpt("resume", "night").out
+    assert fusegpt("cancel", "night", "--json").json["state"] in ("stopping", "stopped")
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "cancel", "pause", "resume"])
+@pytest.mark.parametrize("name", ["nights", "no job"])
+def test_a_job_that_there_is_not_is_not_found(fusegpt: Fusegpt, verb: str, name: str) -> None:
+    told = fusegpt(verb, name)
+    assert (told.code, told.err) == (3, f"error: there is no job {name!r}\n")
+
+
+def test_what_a_job_s_state_does_not_allow_is_a_conflict(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    store.update(store.get(job.id), state="failed", reason="it broke")
+    told = fusegpt("cancel", "night")
+    assert (told.code, told.err) == (4, "error: job night is failed: there is nothing to cancel\n")
+    assert fusegpt("submit", "norms", "--name", "night").code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("norm",), "error: experiment: there is no 'norm' (did you mean norms?)"),
+        (("norms", "--set", "modle.n_head=2"), "modle"),
+        (("norms", "--set", "resources.cpus_per_worker=64"), "error: resources: a trial takes 1 x 64 CPU"),
+        (("norms", "--priority", "5000"), "error: priority: Input should be less than or equal to 1000"),
+        (("norms", "--name", "a b"), "error: name: 'a b' must be letters"),
+    ],
+)
+def test_a_bad_spec_names_the_key_and_starts_nothing(
+    fusegpt: Fusegpt, arguments: tuple[str, ...], said: str, store: JobStore
+) -> None:
+    told = fusegpt("submit", *arguments)
+    assert told.code == 2
+    assert said in told.err
+    assert store.jobs() == []
+
+
+def test_a_spec_file_is_read_where_the_command_is(fusegpt: Fusegpt, tmp_path: Path, store: JobStore) -> None:
+    (tmp_path / "job.yaml").write_text("experiment: norms\nname: mine\nsearch: {trials: 3}\n")
+    assert fusegpt("submit", str(tmp_path / "job.yaml"), "--set", "search.trials=2").code == 0
+    assert store.get("mine").spec["set"]["search.trials"] == 2
+    assert fusegpt("submit", str(tmp_path / "other.yaml")).code == 2
+
+
+def test_logs_follow_to_the_end_and_end_as_the_job_did(
+    fusegpt: Fusegpt, job: Job, store: JobStore, settings: Settings
+) -> None:
+    log = settings.home / "log"
+    log.write_text("one\n")
+    assert fusegpt("logs", "night").out == "one\n"
+
+    def go_on() -> None:
+        time.sleep(0.3)
+        with log.open("a") as file:
+            file.write("two\n")
+        store.update(store.get(job.id), state="failed", reason="NaN loss at step 7")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    told = fusegpt("logs", "-f", "night")
+    thread.join()
+    assert (told.code, told.out) == (1, "one\ntwo\n")
+    assert told.err.endswith("error: job night failed: NaN loss at step 7\n")
+
+
+def test_following_a_job_that_has_succeeded_ends_well(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    result = {"metric": "val/ade_m", "best": 0.5, "trial": "trial_00001", "version": 4}
+    store.update(store.get(job.id), state="succeeded", result=result)
+    told = fusegpt("logs", "-f", "night")
+    assert told.code == 0
+    assert "val/ade_m 0.5 by trial_00001, version 4" in told.out
+    assert fusegpt("logs", "-f", "night", "--json").json["state"] == "succeeded"
+
+
+def test_an_interrupted_follower_leaves_the_job_alone(
+    fusegpt: Fusegpt, job: Job, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.commands.jobs._until_its_end", interrupted)
+    told = fusegpt("logs", "-f", "night")
+    assert told.code == 130
+    assert "job night lives on" in told.err
+    assert store.get(job.id).state == "running"
+
+
+def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt, store: JobStore) -> None:
+    space = 'search.space={"model.n_embd": [32, 64], "model.n_layer": {"low": 1, "high": 2}}'
+    changed = (
+        "--set",
+        space,
+        "--set",
+        "search.trials=4",
+        "--set",
+        "training.epochs=9",
+        "--set",
+        "search.algorithm=asha",
+    )
+    told = fusegpt("plan", "norms", *changed, "--json").json
+    assert told["smallest"] < told["parameters"] <= told["largest"]
+    assert told["epochs_in_all"] == 4 * 1 + 2 * 2 + 1 * 6
+    assert told["hours"] is None
+    text = fusegpt("submit", "norms", *changed, "--dry-run").out
+    assert f"{told['largest']:,} (largest)" in text
+    assert store.jobs() == []
+
+
+def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
+    told = fusegpt("plan", "norms", "--set", "resources.gpus_per_worker=1")
+    assert told.code == 2
+    assert "1 GPU" in told.err
+
+
+def test_two_trials_are_compared_by_what_differs(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    trial(store, job, 0, 0.9, **{"model.n_head": 2, "model.attn_pdrop": 0.1})
+    trial(store, job, 1, 0.7, **{"model.n_head": 4, "model.attn_pdrop": 0.1})
+    told = fusegpt("compare", "night/trial_00000", "night")
+    rows = {words[0]: words[1:] for line in told.out.splitlines()[1:] if (words := line.split())}
+    assert rows["trial"] == ["trial_00000", "trial_00001"]
+    assert rows["model.n_head"] == ["2", "4"]
+    assert rows["val/ade_m"] == ["0.9", "0.7"]
+    assert "model.attn_pdrop" not in rows
+    assert fusegpt("compare", "night").code == 2
+    assert fusegpt("compare", "night", "night/7").code == 3
