@@ -1,41 +1,54 @@
-"""What does the endpoint add to the model's forward, for one form with a camera's PNG and a sweep of 120,000 points?
+"""What does the endpoint add to the model's forward, for one request with a camera's picture and 120,000 points?
 
-    python benchmarks/endpoint_overhead.py [--requests 60] [--rounds 5] [--points 120000]
+    python -m benchmarks.endpoint_overhead [--requests 20] [--rounds 8] [--points 120000]
 
 Closed loop, batch 1, one thread for the model everywhere. The endpoint is real: Ray Serve behind HAProxy, asked by
-another process over one kept connection. All ways run in turns, round after round, so that they share the machine's
-moods; the times are over all rounds.
+another process over kept connections, by form and by binary tensors. Beside it the plainest thing that one would write,
+FastAPI and uvicorn with the same predictor: its form of files, with pydantic's JSON for the answer. All ways run in
+turns, round after round, so that they share the machine's moods; ratios and differences are taken within each round.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import numpy as np
 import torch
+import uvicorn
+from fastapi import FastAPI, File, Form
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from experiments.fusion_waypoints import experiment
 from fusegpt.predictor import Predictor
 from fusegpt.training.checkpoint import Scores, save_best
+from service.client import Client
 from service.endpoint.config import EndpointConfig
 from service.endpoint.decode import decode
 from service.endpoint.form import Part
+from service.endpoint.ingress import free_port
 from service.endpoint.server import serve
 from service.settings import Settings
 
 HEIGHT, WIDTH = 375, 1242  # KITTI's camera
 CONFIG = EndpointConfig()
+STAGE = "fusegpt_stage_seconds"
+FORWARD, PREDICTOR = "bare forward", "predictor: encode + forward + decode"
+FASTAPI, FORM, BINARY = "bare FastAPI, form", "endpoint, form", "endpoint, binary tensors"
 
 
 class OneModel:
@@ -83,85 +96,159 @@ def times_of(call: Callable[[], object], count: int) -> list[float]:
     return times
 
 
-def ask(url: str, form: Path, count: int) -> dict[str, list[float]]:
+def bare_fastapi(model: Path, port: int) -> None:
+    """Runs in another process: one route, no batching, no limits."""
+    predictor = Predictor.load(model)
+    app = FastAPI()
+
+    @app.post("/predict")
+    def predict(
+        image: Annotated[bytes, File()],
+        sweep: Annotated[bytes, File()],
+        speed_mps: Annotated[float, Form()],
+        target_point: Annotated[str, Form()],
+    ) -> dict[str, Any]:
+        inputs = {
+            "image": np.asarray(Image.open(io.BytesIO(image)).convert("RGB")),
+            "sweep": np.frombuffer(bytearray(sweep), np.float32).reshape(-1, 4),
+            "speed_mps": np.float32([speed_mps]),
+            "target_point": np.float32(target_point.split(",")),
+        }
+        return {name: value.tolist() for name, value in predictor.predict([inputs])[0].items()}
+
+    uvicorn.run(app, port=port, log_level="warning")
+
+
+def ask(url: str, bare: str, model: Path, form: Path, count: int) -> dict[str, list[float]]:
     """Runs in another process: the times as a client sees them, and the stages that the endpoint tells."""
+    contents = {file.name: file.read_bytes() for file in form.iterdir()}
+    files = {name: ("upload", content) for name, content in contents.items()}
+    files_bare = {name: (None if len(content) < 100 else "upload", content) for name, content in contents.items()}
+    arrays: dict[str, Any] = {
+        "image": np.asarray(Image.open(form / "image")),
+        "sweep": np.frombuffer(contents["sweep"], np.float32).reshape(-1, 4),
+        "speed_mps": float(contents["speed_mps"]),
+        "target_point": [float(x) for x in contents["target_point"].split(b",")],
+    }
     found: dict[str, list[float]] = {}
-    files = {file.name: ("upload", file.read_bytes()) for file in form.iterdir()}
-    with httpx2.Client(trust_env=False) as client:
+    with httpx2.Client(trust_env=False) as http, Client(url) as client:
 
-        def once() -> None:
-            answer = client.post(f"{url}/v1/predict", files=files).raise_for_status()
-            for stage, milliseconds in answer.json()["timings_ms"].items():
-                found.setdefault(f"  of it, {stage}", []).append(milliseconds)
+        def by_form() -> None:
+            note(found, FORM, http.post(f"{url}/v1/predict", files=files).raise_for_status().json()["timings_ms"])
 
-        once()
+        def by_tensors() -> None:
+            note(found, BINARY, client.predict(**arrays).timings_ms)
+
+        ways: dict[str, Callable[[], object]] = {
+            **local(model, form),
+            FASTAPI: lambda: http.post(f"{bare}/predict", files=files_bare).raise_for_status(),
+            FORM: by_form,
+            BINARY: by_tensors,
+        }
+        for way in ways.values():
+            way()
         found.clear()
-        return {"endpoint": times_of(once, count), **found}
+        with ThreadPoolExecutor(1) as thread:  # as the endpoint does: allocation differs between threads
+            times = {name: thread.submit(times_of, way, count).result() for name, way in ways.items()}
+        return {**times, **found, **stages(http.get(f"{url}/metrics").text)}
 
 
-def ask_elsewhere(url: str, form: Path, count: int) -> dict[str, list[float]]:
+def stages(told: str) -> dict[str, list[float]]:
+    """The mean of the stages of a batch since the endpoint's start, in its own process."""
+    values = {sample.name + sample.labels.get("stage", ""): sample.value
+              for family in text_string_to_metric_families(told) for sample in family.samples}  # fmt: skip
+    mean = {stage: values[f"{STAGE}_sum{stage}"] / values[f"{STAGE}_count{stage}"] for stage in ("encode", "forward")}
+    return {f"  endpoint, mean of all: {stage}": [1000 * seconds] for stage, seconds in mean.items()}
+
+
+def note(found: dict[str, list[float]], way: str, timings_ms: Mapping[str, float]) -> None:
+    for stage, milliseconds in timings_ms.items():
+        found.setdefault(f"  {way}: {stage}", []).append(milliseconds)
+
+
+def ask_elsewhere(url: str, bare: str, model: Path, form: Path, count: int) -> dict[str, list[float]]:
     """`ask`, run by another process."""
-    command = [sys.executable, __file__, "--ask", url, "--form", str(form), "--requests", str(count)]
+    command = [sys.executable, __file__, "--ask", url, "--bare", bare, "--requests", str(count)]
+    command += ["--model", str(model), "--form", str(form)]
     found: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
-def measure(url: str, model: Path, form: Path, count: int, rounds: int) -> dict[str, list[float]]:
-    """All ways in turns: name -> milliseconds."""
+def local(model: Path, form: Path) -> dict[str, Callable[[], object]]:
+    """What the model takes without any service, in a process without Ray."""
     predictor = Predictor.load(model)
     parts = {file.name: Part(file.name, "", bytearray(file.read_bytes())) for file in form.iterdir()}
     inputs = decode(parts, predictor.signature, CONFIG)
-    batch = predictor.task.encode([inputs])
-    local: dict[str, Callable[[], object]] = {
-        "bare forward": partial(_forward, predictor, batch),
-        "predictor: encode + forward + decode": lambda: predictor.predict([inputs]),
-        "files to arrays, then the predictor": lambda: predictor.predict([decode(parts, predictor.signature, CONFIG)]),
-    }
-    found: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        for name, call in local.items():
-            call()
-            found.setdefault(name, []).extend(times_of(call, count))
-        for name, times in ask_elsewhere(url, form, count).items():
-            found.setdefault(name, []).extend(times)
-    return found
+    batch = predictor.encode([inputs])
+    return {FORWARD: lambda: predictor.forward(batch), PREDICTOR: lambda: predictor.predict([inputs])}
 
 
-def _forward(predictor: Predictor, batch: dict[str, Any]) -> object:
-    with torch.inference_mode():
-        return predictor.task.predict(predictor.model, batch)
-
-
-def show(found: dict[str, list[float]]) -> None:
-    bare = float(np.median(found["bare forward"]))
-    print(f"{'':<38}{'p50 ms':>9}{'p99 ms':>9}{'over bare':>11}{'ratio':>8}")
-    for name, times in found.items():
+def show(rounds: list[dict[str, list[float]]]) -> None:
+    """p50 and p99 over all rounds; what is added to the forward, and the ratio to it, as medians of the rounds'."""
+    print(f"{'':<44}{'p50 ms':>9}{'p99 ms':>9}{'over forward':>14}{'ratio':>8}{'over predictor':>16}")
+    for name in rounds[0]:
+        times = [time for found in rounds for time in found[name]]
         p50, p99 = np.percentile(times, [50, 99])
-        more = "" if name.startswith("  ") else f"{p50 - bare:>+9.2f}ms{p50 / bare:>7.2f}x"
-        print(f"{name:<38}{p50:>9.2f}{p99:>9.2f}{more}")
-    own = float(np.median(found["endpoint"]) - np.median(found["files to arrays, then the predictor"]))
-    print(f"\nthe service itself (HTTP, HAProxy, form, batching, JSON) adds {own:.2f} ms to the same work in process")
+        line = f"{name:<44}{p50:>9.2f}{p99:>9.2f}"
+        if not name.startswith("  "):
+            middles = [(np.median(r[name]), np.median(r[FORWARD]), np.median(r[PREDICTOR])) for r in rounds]
+            more, over = (float(np.median([m[0] - m[i] for m in middles])) for i in (1, 2))
+            ratio = float(np.median([m[0] / m[1] for m in middles]))
+            line += f"{more:>+12.2f}ms{ratio:>7.2f}x{over:>+14.2f}ms"
+        print(line)
+
+
+@contextmanager
+def beside(model: Path) -> Iterator[str]:
+    """The bare FastAPI's URL, while it runs in another process."""
+    port = free_port("127.0.0.1")
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, __file__, "--serve-bare", str(model), "--port", str(port)]
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        try:
+            while True:
+                try:
+                    httpx2.get(f"{url}/openapi.json")
+                    break
+                except httpx2.TransportError:
+                    time.sleep(0.2)
+            yield url
+        finally:
+            process.terminate()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--requests", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--points", type=int, default=120_000)
     parser.add_argument("--ask", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--form", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--serve-bare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.ask:
-        print(json.dumps(ask(arguments.ask, arguments.form, arguments.requests)))
-        return
     torch.set_num_threads(1)
+    if arguments.ask:
+        print(json.dumps(ask(arguments.ask, arguments.bare, arguments.model, arguments.form, arguments.requests)))
+    elif arguments.serve_bare:
+        bare_fastapi(arguments.serve_bare, arguments.port)
+    else:
+        compare(arguments.requests, arguments.rounds, arguments.points)
+
+
+def compare(requests: int, rounds: int, points: int) -> None:
     with tempfile.TemporaryDirectory() as home:
         model, form = Path(home) / "model", Path(home) / "form"
         save_model(model)
-        save_request(form, arguments.points)
+        save_request(form, points)
         settings = Settings.read({"FUSEGPT_HOME": home, "FUSEGPT_PORT": "0"})
-        with serve(settings, experiment.name, CONFIG, partial(OneModel, model)) as endpoint:
-            show(measure(endpoint.url, model, form, arguments.requests, arguments.rounds))
+        with (
+            serve(settings, experiment.name, CONFIG, partial(OneModel, model)) as endpoint,
+            beside(model) as bare,
+        ):
+            show([ask_elsewhere(endpoint.url, bare, model, form, requests) for _ in range(rounds)])
 
 
 if __name__ == "__main__":
