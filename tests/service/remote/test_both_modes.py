@@ -15,7 +15,7 @@ from service.jobs.store import JobStore
 from service.settings import Settings
 
 
-def trial(store: JobStore, job: Job, number: int, best: float, state: str = "finished", **drawn: Any) -> None:
+def trial(store: JobStore, job: Job, number: int, best: float, drawn: dict[str, Any], state: str = "finished") -> None:
     told = {"number": number, "state": state, "drawn": drawn, "epoch": 3, "best": best, "seconds": 12.0, "error": ""}
     store.append(job.id, "trial_reported", {**told, "metrics": {"val/ade_m": best}}, f"trial_{number:05d}")
 
@@ -38,8 +38,8 @@ def test_submit_says_what_to_do_next(fusegpt: Fusegpt) -> None:
 
 
 def test_a_job_tells_how_far_it_is(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
-    trial(store, job, 0, 0.9, **{"model.norm": "layer"})
-    trial(store, job, 1, 0.7, "running", **{"model.norm": "rms"})
+    trial(store, job, 0, 0.9, {"model.norm": "layer"})
+    trial(store, job, 1, 0.7, {"model.norm": "rms"}, "running")
     told = fusegpt("status", "night")
     assert told.code == 0
     assert told.out.splitlines()[0] == "night is running"
@@ -167,8 +167,8 @@ def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
 
 
 def test_two_trials_are_compared_by_what_differs(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
-    trial(store, job, 0, 0.9, **{"model.n_head": 2, "model.attn_pdrop": 0.1})
-    trial(store, job, 1, 0.7, **{"model.n_head": 4, "model.attn_pdrop": 0.1})
+    trial(store, job, 0, 0.9, {"model.n_head": 2, "model.attn_pdrop": 0.1})
+    trial(store, job, 1, 0.7, {"model.n_head": 4, "model.attn_pdrop": 0.1})
     told = fusegpt("compare", "night/trial_00000", "night")
     rows = {words[0]: words[1:] for line in told.out.splitlines()[1:] if (words := line.split())}
     assert rows["trial"] == ["trial_00000", "trial_00001"]

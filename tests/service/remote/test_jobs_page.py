@@ -1,0 +1,145 @@
+"""The service's own page, in a real browser where there is one."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import FakeRunner, served
+from starlette.testclient import TestClient
+
+from service.api.app import create_app
+from service.api.pages import FILES, STATIC
+from service.jobs.job import Job, now
+from service.jobs.memory import MemoryJobStore
+from service.registry import Registry
+from service.settings import Settings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=6000"),
+)
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+EVIL = "<img src=x onerror=document.title='owned'>"
+
+
+def kept_job(store: MemoryJobStore, name: str, experiment: str = "norms") -> Job:
+    return store.submit(
+        Job(id=f"id-{name}", name=name, experiment=experiment, spec={}, cpus=2, owner="ann", created=now())
+    )
+
+
+@pytest.fixture
+def jobs() -> MemoryJobStore:
+    """One that runs, one that waits, one that failed with something nasty to say."""
+    store = MemoryJobStore()
+    broken = kept_job(store, "broken")
+    store.update(broken, state="failed", reason=EVIL)
+    night = store.update(kept_job(store, "night"), state="starting")
+    store.update(night, state="running")
+    store.append(night.id, "search_started", {"metric": "val/ade_m", "mode": "min", "trials": 4})
+    for number, (state, best) in enumerate([("finished", 0.912), ("running", 0.7)]):
+        told = {"number": number, "state": state, "drawn": {"model.n_head": 4 + number}, "epoch": 3, "best": best}
+        store.append(
+            night.id, "trial_reported", {**told, "metrics": {}, "seconds": 9, "error": ""}, f"trial_0000{number}"
+        )
+    waiting = kept_job(store, "waiting")
+    store.update(waiting, reason="needs 2 CPU, 0 free, held by night")
+    return store
+
+
+@pytest.fixture
+def idle(settings: Settings) -> FakeRunner:
+    return FakeRunner(settings)
+
+
+@pytest.fixture
+def client(settings: Settings, jobs: MemoryJobStore, idle: FakeRunner) -> Iterator[TestClient]:
+    app = create_app(settings, jobs, idle, Registry(settings), dispatch=False)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def browse(url: str, folder: Path, *flags: str) -> str:
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'browser'}", *flags, url]
+    return subprocess.run(command, check=True, capture_output=True, timeout=90).stdout.decode()
+
+
+def text(page: str) -> str:
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page)))
+
+
+def test_the_page_runs_nothing_but_its_own_files_and_fetches_nothing_from_elsewhere(client: TestClient) -> None:
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "innerHTML" not in (STATIC / "jobs.js").read_text()
+    assert not re.search(r"<script(?! type=\"module\" src=)|style=|\son\w+=", answer.text)
+    for file in FILES:
+        assert client.get(f"/static/{file}").status_code == 200
+        assert not re.search(r"https?://\w", (STATIC / file).read_text())
+    assert {file.name for file in STATIC.iterdir()} == {*FILES, "index.html"}
+
+
+@pytest.mark.parametrize("name", ["pages.py", "..%2Fpages.py", "index.html"])
+def test_only_the_page_s_own_files_are_given(client: TestClient, name: str) -> None:
+    assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_links_hold_no_login(settings: Settings, jobs: MemoryJobStore, idle: FakeRunner) -> None:
+    known = settings.model_copy(update={"tracking_uri": "https://ann:secret@mlflow.lan:5000/x"})
+    app = create_app(known, jobs, idle, Registry(known), dispatch=False)
+    links = TestClient(app, base_url="http://127.0.0.1").get("/v1/links").json()
+    assert links == {"mlflow": "https://mlflow.lan:5000/x", "endpoint": "http://127.0.0.1:8700"}
+
+
+def test_progress_of_a_job_that_waits_is_empty(client: TestClient) -> None:
+    assert client.get("/v1/jobs/waiting/progress").json()["best"] is None
+    assert client.get("/v1/jobs/night/progress").json() == {
+        **{"metric": "val/ade_m", "mode": "min", "planned": 4, "states": {"finished": 1, "running": 1}},
+        **{"best": 0.7, "trial": "trial_00001", "drawn": {"model.n_head": 5}},
+    }
+
+
+@in_browser
+@pytest.mark.slow
+def test_the_page_shows_how_each_job_stands_and_runs_nothing_of_what_they_say(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    for job in jobs.jobs(states=["queued"]):  # stays where it is: the service's dispatcher must not start it
+        jobs.update(job, not_before=now().replace(year=2099))
+    with served(settings, idle, jobs) as url:
+        page = browse(url, tmp_path, "--dump-dom")
+    said = text(page)
+    for words in (
+        "night running",
+        "0.7 val/ade_m",
+        "1 of 4 trials ended, 1 running",
+        "model.n_head 5",
+        "waiting queued",
+    ):
+        assert words in said, said
+    assert EVIL in said
+    assert "<title>fusegpt: jobs</title>" in page
+
+
+@in_browser
+@pytest.mark.slow
+def test_without_a_token_the_page_asks_for_one_and_shows_nothing(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"ann viewer {hashlib.sha256(b'secret').hexdigest()}")
+    with served(settings.model_copy(update={"tokens": tokens}), idle, jobs) as url:
+        page = browse(url, tmp_path, "--dump-dom")
+    assert '<form id="door" class="panel">' in page
+    assert "night" not in page
