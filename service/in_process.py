@@ -25,6 +25,7 @@ from service.api.wire import PlanRequest, Submission
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.local_runner import LocalRunner
 from service.jobs.store import open_store
+from service.keeper import KEPT, start_keeper
 from service.registry import Registry
 from service.remote import Json, Word
 from service.settings import Settings
@@ -39,6 +40,7 @@ class InProcessJobs:
         self._store, self._runner = open_store(settings.store_url), LocalRunner(settings)
         # Whoever runs a command may read what they may read: no list of data roots, and no tokens.
         own = settings.model_copy(update={"data_roots": (Path("/"),), "tokens": None, "api_host": "127.0.0.1"})
+        self._settings = settings
         self._use = Services(own, self._store, self._runner, Registry(settings), Access(own))
         self._dispatcher = Dispatcher(self._store, self._runner, settings.jobs)
         self._dispatcher.turn()
@@ -46,7 +48,7 @@ class InProcessJobs:
     def submit(self, spec: Json, priority: int, key: str) -> Json:
         asked = _read(Submission, spec=spec, priority=priority)
         job = routes.submit(asked, self._use, LOCAL, Response(), key)
-        self._dispatcher.turn()
+        self._set_going()
         return _json(job)
 
     def plan(self, spec: Json) -> Json:
@@ -70,7 +72,7 @@ class InProcessJobs:
     def say(self, word: Word, name: str) -> Json:
         verbs = {"cancel": routes.cancel, "pause": routes.pause, "resume": routes.resume}
         told = verbs[word](name, self._use, LOCAL)
-        self._dispatcher.turn()
+        self._set_going()
         return _json(told)
 
     def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
@@ -86,6 +88,12 @@ class InProcessJobs:
 
     def close(self) -> None:
         self._store.close()
+
+    def _set_going(self) -> None:
+        """Start what fits now, and leave somebody to look after what waits."""
+        self._dispatcher.turn()
+        if self._store.jobs(states=KEPT, limit=1):
+            start_keeper(self._settings)
 
 
 def _json(view: BaseModel) -> Json:

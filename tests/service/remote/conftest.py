@@ -84,6 +84,7 @@ def mode(
     runner = FakeRunner(settings)
     if request.param == "in this process":
         monkeypatch.setattr("service.in_process.LocalRunner", lambda _settings: runner)
+        monkeypatch.setattr("service.in_process.start_keeper", lambda _settings: None)
         yield request.param
         return
     with served(settings, runner, store) as url:
