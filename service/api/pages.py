@@ -18,6 +18,7 @@ from service.api.access import Viewer
 from service.api.problems import problems
 from service.api.services import Use
 from service.api.wire import Links
+from service.commands.reach import answers
 from service.endpoint.problem import ProblemError
 
 router = APIRouter()
@@ -52,10 +53,8 @@ def static(name: Annotated[str, InPath()]) -> Response:
 def links(use: Use, _: Viewer) -> Links:
     """Where else to look: MLflow's pages, and the endpoint of the champion."""
     settings = use.settings
-    return Links(
-        mlflow=_without_login(settings.tracking_uri),
-        endpoint=f"http://{settings.host}:{settings.port}" if settings.port else "",
-    )
+    endpoint = f"http://{settings.host}:{settings.port}"
+    return Links(mlflow=_without_login(settings.tracking_uri), endpoint=endpoint if answers(endpoint, 0.5) else "")
 
 
 def _without_login(uri: str) -> str:

@@ -186,7 +186,7 @@ class Links(Config):
     """Where else to look."""
 
     mlflow: str = Field(description="MLflow's pages; empty where runs are kept in a file: `fusegpt browse` opens them.")
-    endpoint: str = Field(description="Where `fusegpt serve` answers; empty where its port is chosen as it starts.")
+    endpoint: str = Field(description="Where `fusegpt serve` answers; empty where it does not.")
 
 
 class Plan(Config):

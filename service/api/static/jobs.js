@@ -5,7 +5,7 @@ const KEPT = "fusegpt-token";
 const ACTIVE = new Set(["starting", "running", "pausing", "stopping"]);
 
 const at = (id) => document.getElementById(id);
-const shown = { limit: PAGE, open: new Set(), champions: new Map(), links: null, looked: 0 };
+const shown = { limit: PAGE, open: new Set(), champions: new Map(), cards: new Map(), looked: 0 };
 let next = 0;
 
 class Refused extends Error {}
@@ -31,6 +31,15 @@ const settings = (drawn) => Object.entries(drawn).map(([key, value]) => `${key} 
 
 function figure(metric, best) {
   return element("span", [element("strong", number(best)), ` ${metric}`], "figure");
+}
+
+// The card drawn before, where nothing of it has changed: what a person has selected or focused stays so.
+function cardOf(job, progress, trials) {
+  const told = JSON.stringify([job, progress, trials]), before = shown.cards.get(job.id);
+  if (before?.told === told) return before.card;
+  const card = jobCard(job, progress, trials);
+  shown.cards.set(job.id, { told, card });
+  return card;
 }
 
 function jobCard(job, progress, trials) {
@@ -89,6 +98,7 @@ function championCard(champion) {
 }
 
 function link(id, url) {
+  at(id).hidden = true;
   if (!/^https?:\/\//.test(url)) return;
   const there = new URL(url);
   if (there.hostname === "0.0.0.0") there.hostname = location.hostname;
@@ -99,13 +109,12 @@ function link(id, url) {
 }
 
 async function lookAround(jobs) {
-  if (!shown.links) {
-    shown.links = await ask("v1/links");
-    link("mlflow", shown.links.mlflow);
-    link("endpoint", shown.links.endpoint);
-  }
   if (Date.now() - shown.looked < LATER_MS) return;
   shown.looked = Date.now();
+  const links = await ask("v1/links");
+  link("mlflow", links.mlflow);
+  link("endpoint", links.endpoint);
+  at("kept").hidden = links.mlflow !== "";
   for (const name of new Set(jobs.map((job) => job.experiment))) {
     const versions = await ask(`v1/models/${encodeURIComponent(name)}/versions`).catch(() => []);
     shown.champions.set(name, versions.find((version) => version.champion));
@@ -117,9 +126,10 @@ async function look() {
   const cards = await Promise.all(page.jobs.map(async (job) => {
     const path = `v1/jobs/${encodeURIComponent(job.id)}`;
     const progress = job.state === "queued" && !job.started ? null : await ask(`${path}/progress`);
-    return jobCard(job, progress, shown.open.has(job.id) ? await ask(`${path}/trials`) : null);
+    return cardOf(job, progress, shown.open.has(job.id) ? await ask(`${path}/trials`) : null);
   }));
-  at("jobs").replaceChildren(...cards);
+  const drawn = at("jobs").children;
+  if (drawn.length !== cards.length || cards.some((card, place) => drawn[place] !== card)) at("jobs").replaceChildren(...cards);
   at("none").hidden = cards.length > 0;
   at("more").hidden = page.next === null || shown.limit >= 500;
   const active = page.jobs.filter((job) => ACTIVE.has(job.state)).length;

@@ -6,6 +6,7 @@ import hashlib
 import html
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,11 +96,17 @@ def test_only_the_page_s_own_files_are_given(client: TestClient, name: str) -> N
     assert client.get(f"/static/{name}").status_code == 404
 
 
-def test_links_hold_no_login(settings: Settings, jobs: MemoryJobStore, idle: FakeRunner) -> None:
-    known = settings.model_copy(update={"tracking_uri": "https://ann:secret@mlflow.lan:5000/x"})
-    app = create_app(known, jobs, idle, Registry(known), dispatch=False)
-    links = TestClient(app, base_url="http://127.0.0.1").get("/v1/links").json()
-    assert links == {"mlflow": "https://mlflow.lan:5000/x", "endpoint": "http://127.0.0.1:8700"}
+def test_links_hold_no_login_and_lead_to_no_endpoint_that_is_not_there(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        known = settings.model_copy(update={"tracking_uri": "https://ann:secret@mlflow.lan:5000/x"})
+        known = known.model_copy(update={"port": (port := there.getsockname()[1])})
+        app = create_app(known, jobs, idle, Registry(known), dispatch=False)
+        client = TestClient(app, base_url="http://127.0.0.1")
+        links = {"mlflow": "https://mlflow.lan:5000/x", "endpoint": f"http://127.0.0.1:{port}"}
+        assert client.get("/v1/links").json() == links
+    assert client.get("/v1/links").json()["endpoint"] == ""
 
 
 def test_progress_of_a_job_that_waits_is_empty(client: TestClient) -> None:
