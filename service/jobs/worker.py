@@ -102,12 +102,14 @@ def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[
 
 def _search(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Outcome:
     from service import run
+    from service.progress import Progress
     from service.spec import JobSpec, resolve
 
     experiment = resolve(JobSpec.model_validate(job.spec))
     search = run.search_of(experiment, job.name, settings)
     resume = job.attempts > 1 and search.folder.exists()
-    return tune(search, settings, [Journal(store, job.id)], resume)
+    # Progress in plain lines: this process's stdout is the job's log.
+    return tune(search, settings, [Journal(store, job.id), Progress.on_terminal()], resume)
 
 
 def result_of(outcome: Outcome) -> dict[str, Any]:
