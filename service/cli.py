@@ -23,11 +23,29 @@ app = typer.Typer(
 data_app = typer.Typer(help="Fetch, check, pack and look at driving data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
+
+def _experiments(incomplete: str) -> list[str]:
+    from service.commands import completion
+
+    return completion.experiments(incomplete)
+
+
+def _jobs(incomplete: str) -> list[str]:
+    from service.commands import completion
+
+    return completion.jobs(incomplete)
+
+
 Job = Annotated[
-    str, typer.Argument(metavar="SPEC|EXPERIMENT", help="A spec file (.yaml, .json) or an experiment's name.")
+    str,
+    typer.Argument(
+        metavar="SPEC|EXPERIMENT",
+        help="A spec file (.yaml, .json) or an experiment's name.",
+        autocompletion=_experiments,
+    ),
 ]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name or its id.")]
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name or its id.", autocompletion=_jobs)]
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.", autocompletion=_experiments)]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. model.n_head=8. Repeatable."),
@@ -174,7 +192,10 @@ def resume(job: JobName, json: Json = False) -> None:
 
 @app.command(epilog="Example: fusegpt compare night-1 night-2 night-2/trial_00003")
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="JOB[/TRIAL]...", help="A job stands for its best trial.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="JOB[/TRIAL]...", help="A job stands for its best trial.", autocompletion=_jobs),
+    ],
     json: Json = False,
 ) -> None:
     """Put jobs or trials side by side: the settings that differ, and their figures."""

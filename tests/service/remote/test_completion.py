@@ -1,0 +1,40 @@
+"""What the shell completes, in both modes, and quickly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from conftest import Fusegpt
+
+import experiments
+from service.commands import completion
+from service.jobs.job import Job
+
+
+def test_experiments_are_completed() -> None:
+    assert completion.experiments("") == experiments.names()
+    assert completion.experiments("fusion") == ["fusion_waypoints"]
+
+
+def test_jobs_are_completed(fusegpt: Fusegpt, job: Job) -> None:
+    del fusegpt
+    assert completion.jobs("ni") == [job.name]
+    assert completion.jobs("x") == []
+
+
+def test_nothing_is_said_where_jobs_cannot_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSEGPT_API", "http://127.0.0.1:9")
+    assert completion.jobs("") == []
+
+
+def test_the_shell_need_not_wait_for_pytorch() -> None:
+    code = (
+        "import sys\n"
+        "from service.commands import completion\n"
+        "completion.experiments(''), completion.jobs('')\n"
+        "print([name for name in ('torch', 'ray', 'mlflow', 'fastapi') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
