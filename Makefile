@@ -34,8 +34,9 @@ bench: $(READY)
 
 # The README's samples; its prediction is what `make demo` wrote last.
 pictures: $(READY)
-	$(BIN)/fusegpt data show --data world --drive world-0003 --to docs/images/world.png
-	$(BIN)/fusegpt data show --data kitti --drive 0005 --to docs/images/kitti.png
+	$(BIN)/fusegpt data show --data world --drive world-0003 --set data.image_height_px=128 \
+		--set data.image_width_px=416 --set data.lidar.px_per_m=4 --to docs/images/world.png
+	$(BIN)/fusegpt data show --data kitti --drive 0005 --set data.lidar.px_per_m=4 --to docs/images/kitti.png
 
 clean:
 	rm -rf $(VENV) .fusegpt build
