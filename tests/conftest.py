@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, no telemetry, one thread, and the reference results if they are there."""
+"""What every test stands on: a clean environment, no telemetry, one thread, the reference results where they are."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """" (did you mean X?)", or nothing where no known word is near."""
+    """A hint to append, `(did you mean X?)`, or nothing where no known word is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
