@@ -48,9 +48,9 @@ class FakeRunner:
 
 
 @contextmanager
-def served(settings: Settings, runner: FakeRunner, store: JobStore) -> Iterator[str]:
+def served(settings: Settings, runner: FakeRunner, store: JobStore, registry: Registry | None = None) -> Iterator[str]:
     """The API on a port of this machine; its URL."""
-    app = create_app(settings, store, runner, Registry(settings))
+    app = create_app(settings, store, runner, registry or Registry(settings))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()

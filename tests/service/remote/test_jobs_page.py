@@ -19,7 +19,7 @@ from service.api.app import create_app
 from service.api.pages import FILES, STATIC
 from service.jobs.job import Job, now
 from service.jobs.memory import MemoryJobStore
-from service.registry import Registry
+from service.registry import Registry, Version
 from service.settings import Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -150,3 +150,47 @@ def test_without_a_token_the_page_asks_for_one_and_shows_nothing(
         page = browse(url, tmp_path, "--dump-dom")
     assert '<form id="door" class="panel">' in page
     assert "night" not in page
+
+
+class Shelf(Registry):
+    """A registry with one champion, and no MLflow."""
+
+    def versions(self, name: str) -> list[Version]:
+        return [Version(name, 4, "run", {"val/ade_m": 0.525}, now(), {"fusegpt.reason": "better by 0.08 m"})]
+
+    def champion(self, name: str) -> Version | None:
+        return self.versions(name)[0]
+
+
+@in_browser
+@pytest.mark.slow
+def test_with_a_token_the_page_shows_jobs_as_they_go_and_the_champion(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    (tmp_path / "tokens").write_text(f"ann viewer {hashlib.sha256(b'secret').hexdigest()}")
+    guarded = settings.model_copy(update={"tokens": tmp_path / "tokens"})
+    with served(guarded, idle, jobs, Shelf(guarded)) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
+        enter = "document.getElementById('token').value = {}; document.getElementById('door').requestSubmit()"
+        page.until("Enter")
+        page.evaluate(enter.format("'guess'"))
+        page.until("this token is not known")
+        page.evaluate(enter.format("'secret'"))
+        page.until("0.7 val/ade_m")
+        page.until("champion: version 4")
+        assert page.evaluate("Object.values(sessionStorage).join() + Object.values(localStorage).join()") == "secret"
+        page.evaluate(
+            "[...document.querySelectorAll('li')].find((job) => job.querySelector('h3').innerText === 'night')"
+            ".querySelector('details').open = true"
+        )
+        page.until("trial_00001\trunning\t3\t0.7\tmodel.n_head 5")
+        told = {"number": 2, "state": "running", "drawn": {"model.n_head": 8}, "epoch": 1, "best": 0.61}
+        jobs.append("id-night", "trial_reported", {**told, "metrics": {}, "seconds": 9, "error": ""}, "trial_00002")
+        page.until("0.61 val/ade_m")
+        page.until("trial_00002\trunning")
+        page.evaluate("document.getElementById('leave').click()")
+        page.until("Enter")
+        assert "night" not in page.text()
