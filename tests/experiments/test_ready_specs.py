@@ -1,0 +1,61 @@
+"""The specs that come with the experiments: each is read as a person's would be, and asks what it says that it asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import experiments
+from fusegpt.models.fusion.config import FusionConfig
+from fusegpt.nn.config import NormName
+from fusegpt.search_space import Choice
+from service.spec import read_spec, resolve
+
+SPECS = sorted((Path(experiments.__file__).parent / "specs").iterdir())
+ABLATION = Path(experiments.__file__).parent / "specs" / "fusion_ablation.yaml"
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_a_ready_spec_describes_an_experiment_whose_defaults_lie_in_its_search(path: Path) -> None:
+    experiment = resolve(read_spec(path))
+    settings = experiment.settings()
+    outside = {
+        key: settings[key] for key, domain in experiment.search.space.items() if not domain.contains(settings[key])
+    }
+    assert not outside
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_a_ready_spec_is_no_experiment_of_its_own(path: Path) -> None:
+    assert path.stem not in experiments.names()
+    assert read_spec(path).experiment in experiments.names()
+
+
+def test_the_fusion_ablation_searches_heads_width_depth_dropouts_and_every_norm() -> None:
+    search = resolve(read_spec(ABLATION)).search
+    assert set(search.space) == {
+        "model.n_head",
+        "model.n_embd",
+        "model.n_layer",
+        "model.embd_pdrop",
+        "model.attn_pdrop",
+        "model.resid_pdrop",
+        "model.norm",
+    }
+    norms = search.space["model.norm"]
+    assert isinstance(norms, Choice)
+    assert set(norms.values) == set(get_args(NormName))
+
+
+def test_the_fusion_ablation_stops_no_trial_early_so_that_all_are_judged_alike() -> None:
+    assert resolve(read_spec(ABLATION)).search.algorithm == "random"
+
+
+@pytest.mark.parametrize("norm", get_args(NormName))
+@pytest.mark.parametrize("n_head", [1, 8])
+def test_the_fusion_model_takes_every_norm_of_the_ablation(norm: str, n_head: int) -> None:
+    experiment = resolve(read_spec(ABLATION), {"model.norm": norm, "model.n_head": n_head, "model.n_embd": 32})
+    assert isinstance(experiment.model, FusionConfig)
+    assert (experiment.model.norm, experiment.model.n_head) == (norm, n_head)
