@@ -57,13 +57,46 @@ class Jobs(Protocol):
     def close(self) -> None: ...
 
 
-class HttpJobs:
-    """Implements Jobs over HTTP."""
+class GateRefused(Refused):
+    """The gate said no; `decision` has its figures."""
+
+    def __init__(self, decision: Json) -> None:
+        super().__init__(str(decision["reason"]))
+        self.decision = decision
+
+
+class Line:
+    """The line to the API: what its parts below share."""
 
     def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT, transport=transport)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _asked(self, method: str, path: str, **request: Any) -> Json:
+        return dict(self._answer(method, path, **request))
+
+    def _answer(self, method: str, path: str, **request: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **request)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+        if answer.is_error:
+            raise _error(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise ClusterUnreachable(f"FUSEGPT_API: what answers at {self._url} is no job API of fusegpt") from None
+
+    def _unreachable(self, error: Exception) -> ClusterUnreachable:
+        return ClusterUnreachable(f"FUSEGPT_API: the job API at {self._url} does not answer ({error})")
+
+
+class HttpJobs(Line):
+    """Implements Jobs over HTTP."""
 
     def submit(self, spec: Json, priority: int, key: str) -> Json:
         asked = {"spec": spec, "priority": priority}
@@ -112,26 +145,25 @@ class HttpJobs:
         except httpx2.TransportError as error:
             raise self._unreachable(error) from None
 
-    def close(self) -> None:
-        self._client.close()
 
-    def _asked(self, method: str, path: str, **request: Any) -> Json:
-        return dict(self._answer(method, path, **request))
+class HttpModels(Line):
+    """The registered models of the API: promote and roll back."""
 
-    def _answer(self, method: str, path: str, **request: Any) -> Any:
+    def versions(self, name: str) -> list[Json]:
+        """Newest first."""
+        return list(self._answer("GET", f"/v1/models/{name}/versions"))
+
+    def promote(self, name: str, version: int, force: bool) -> Json:
+        """What the gate decided, also where it said no. It may take its time: it looks at every held-out sample."""
+        path = f"/v1/models/{name}/versions/{version}/promote"
         try:
-            answer = self._client.request(method, path, **request)
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from None
-        if answer.is_error:
-            raise _error(answer)
-        try:
-            return answer.json()
-        except ValueError:
-            raise ClusterUnreachable(f"FUSEGPT_API: what answers at {self._url} is no job API of fusegpt") from None
+            return self._asked("POST", path, json={"force": force}, timeout=None)
+        except GateRefused as refused:
+            return refused.decision
 
-    def _unreachable(self, error: Exception) -> ClusterUnreachable:
-        return ClusterUnreachable(f"FUSEGPT_API: the job API at {self._url} does not answer ({error})")
+    def rollback(self, name: str) -> Json:
+        """The version that is champion again."""
+        return self._asked("POST", f"/v1/models/{name}/rollback")
 
 
 def _path(name: str) -> str:
@@ -149,6 +181,8 @@ def _error(answer: httpx2.Response) -> Exception:
         return ClusterUnreachable(
             f"FUSEGPT_API: {answer.url} answered {answer.status_code}, which is no job API's word"
         )
+    if decision := problem.get("decision"):
+        return GateRefused(decision)
     if status == 401:
         return Refused(f"FUSEGPT_TOKEN: {detail}")
     kinds: dict[int, type[Exception]] = {403: Refused, 404: NotFound, 409: Refused, 503: ClusterUnreachable}

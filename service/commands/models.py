@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,32 +16,53 @@ from service.cli import show
 from service.client import Client
 from service.errors import NotFound, Refused
 from service.registry import Registry
+from service.remote import HttpModels, Json
 from service.settings import Settings
 
 
 def promote(name: str, version: int, *, force: bool, json: bool) -> None:
-    """Let a version pass the gate. Raises Refused where the gate says no."""
+    """Let a version pass the gate, of the API that FUSEGPT_API names or here. Raises Refused where it says no."""
     experiments.load(name)
-    registry = Registry(Settings.read())
-    versions = registry.versions(name)
-    if not versions:
-        raise NotFound(f"{name} has no registered version; train or tune it first")
-    decision = registry.promote(name, version or versions[0].number, force)
+    settings = Settings.read()
+    decision = (_promoted_there if settings.api else _promoted_here)(settings, name, version, force)
     if json:
-        show(asdict(decision))
-    if not decision.accepted:
-        raise Refused(decision.reason)
+        show(decision)
+    if not decision["accepted"]:
+        raise Refused(decision["reason"])
     if not json:
-        typer.echo(decision.reason)
+        typer.echo(decision["reason"])
+
+
+def _promoted_here(settings: Settings, name: str, version: int, force: bool) -> Json:
+    registry = Registry(settings)
+    newest = next((each.number for each in registry.versions(name)), 0)
+    return asdict(registry.promote(name, version or _known(newest, name), force))
+
+
+def _promoted_there(settings: Settings, name: str, version: int, force: bool) -> Json:
+    with closing(HttpModels(settings.api, settings.token)) as models:
+        newest = next((int(each["version"]) for each in models.versions(name)), 0)
+        return models.promote(name, version or _known(newest, name), force)
+
+
+def _known(newest: int, name: str) -> int:
+    if not newest:
+        raise NotFound(f"{name} has no registered version; train or tune it first")
+    return newest
 
 
 def rollback(name: str, *, json: bool) -> None:
     """Give the alias back to the champion before."""
     experiments.load(name)
-    version = Registry(Settings.read()).rollback(name)
+    settings = Settings.read()
+    if settings.api:
+        with closing(HttpModels(settings.api, settings.token)) as models:
+            number = int(models.rollback(name)["version"])
+    else:
+        number = Registry(settings).rollback(name).number
     if json:
-        return show({"name": name, "champion": version.number})
-    typer.echo(f"champion of {name}: version {version.number}")
+        return show({"name": name, "champion": number})
+    typer.echo(f"champion of {name}: version {number}")
     return None
 
 

@@ -106,19 +106,20 @@ class Told:
 Fusegpt = Callable[..., Told]
 
 
+def told_by(capfd: pytest.CaptureFixture[str], *arguments: str) -> Told:
+    """What the command came to."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capfd.readouterr()
+    return Told(int(ended.value.code or 0), out, err)
+
+
 @pytest.fixture
 def fusegpt(mode: str, capfd: pytest.CaptureFixture[str]) -> Fusegpt:
     """The command, in the mode of this test."""
     del mode
-
-    def run(*arguments: str) -> Told:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        return Told(int(ended.value.code or 0), out, err)
-
-    return run
+    return lambda *arguments: told_by(capfd, *arguments)
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""Promotion and rollback say the same with a server and without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import FakeRunner, Told, served, told_by
+
+from service.jobs.job import now
+from service.jobs.store import JobStore
+from service.registry import Decision, Registry, Version
+from service.settings import Settings
+
+
+class Shelf(Registry):
+    """Two versions; the gate lets the second one pass where it is forced."""
+
+    def versions(self, name: str) -> list[Version]:
+        if name != "norms":
+            return []
+        return [Version(name, number, "run", {}, now(), {}) for number in (2, 1)]
+
+    def champion(self, name: str) -> Version | None:
+        return next(iter(self.versions(name)[1:]), None)
+
+    def promote(self, name: str, version: int, force: bool = False) -> Decision:
+        del name
+        return Decision(force, "worse by 0.1 (0.05 to 0.15)", {"difference": 0.1}, version, 1, force)
+
+    def rollback(self, name: str) -> Version:
+        return self.versions(name)[1]
+
+
+@pytest.fixture(params=["in this process", "over HTTP"])
+def mode(
+    request: pytest.FixtureRequest, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    if request.param == "in this process":
+        monkeypatch.setattr("service.commands.models.Registry", Shelf)
+        yield request.param
+        return
+    with served(settings, FakeRunner(settings), store, Shelf(settings)) as url:
+        monkeypatch.setenv("FUSEGPT_API", url)
+        yield request.param
+
+
+@pytest.mark.usefixtures("mode")
+class TestModels:
+    def test_what_the_gate_refuses_is_a_conflict_with_its_reason_and_figures(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        told: Told = told_by(capfd, "promote", "norms", "--json")
+        assert told.code == 4
+        assert told.json == {
+            **{"accepted": False, "reason": "worse by 0.1 (0.05 to 0.15)", "figures": {"difference": 0.1}},
+            **{"challenger": 2, "champion": 1, "forced": False},
+        }
+        assert told.err == "error: worse by 0.1 (0.05 to 0.15)\n"
+
+    def test_what_is_forced_is_promoted(self, capfd: pytest.CaptureFixture[str]) -> None:
+        told = told_by(capfd, "promote", "norms", "--version", "1", "--force", "--json")
+        assert (told.code, told.json["challenger"], told.json["forced"]) == (0, 1, True)
+
+    def test_the_champion_before_is_champion_again(self, capfd: pytest.CaptureFixture[str]) -> None:
+        assert told_by(capfd, "rollback", "norms").out == "champion of norms: version 1\n"
+
+    def test_an_experiment_without_a_version_has_nothing_to_promote(self, capfd: pytest.CaptureFixture[str]) -> None:
+        told = told_by(capfd, "promote", "translation")
+        assert (told.code, told.err) == (
+            3,
+            "error: translation has no registered version; train or tune it first\n",
+        )
