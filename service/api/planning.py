@@ -36,7 +36,7 @@ def plan_of(experiment: Experiment, holds: Capacity, store: JobStore) -> Plan:
         parameters=default,
         smallest=smallest,
         largest=largest,
-        state_gb=round(largest * BYTES_PER_PARAMETER / 1e9, 3),
+        state_gb=largest * BYTES_PER_PARAMETER / 1e9,
         at_once=at_once,
         epochs_in_all=epochs,
         hours=None if seconds is None else round(epochs * seconds / at_once / 3600, 3),

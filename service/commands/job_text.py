@@ -76,12 +76,16 @@ def plan(told: Json) -> str:
             f"{told['experiment']}: {times(told['trials'], 'trial')} of {times(told['epochs'], 'epoch')}, "
             f"by {told['algorithm']}, for {'less' if told['mode'] == 'min' else 'more'} {told['metric']}",
             f"  parameters  {sizes}",
-            f"  memory      {told['state_gb']:g} GB for the largest one's weights, gradients and AdamW state (fp32); "
+            f"  memory      {size(told['state_gb'])} for the largest one's weights, gradients and AdamW state (fp32); "
             "activations come on top",
             f"  resources   {told['cpus']:g} CPU and {told['gpus']:g} GPU, {times(told['at_once'], 'trial')} at once",
             f"  in all      {times(told['epochs_in_all'], 'epoch')}, {hours}{limit}",
         )
     )
+
+
+def size(gb: float) -> str:
+    return f"{gb:.3g} GB" if gb >= 1 else f"{gb * 1e3:.3g} MB"
 
 
 def settings(drawn: Mapping[str, Any]) -> str:

@@ -157,6 +157,7 @@ def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt
     assert told["hours"] is None
     text = fusegpt("submit", "norms", *changed, "--dry-run").out
     assert f"{told['largest']:,} (largest)" in text
+    assert f"{told['largest'] * 16 / 1e6:.3g} MB for the largest one's weights" in text
     assert store.jobs() == []
 
 
