@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fusegpt
+from job_modes import Fusegpt
 
 from service.jobs.job import Job
 from service.jobs.store import JobStore

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Fusegpt
+from job_modes import Fusegpt
 
 import experiments
 from service.commands import completion

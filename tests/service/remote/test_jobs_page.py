@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FakeRunner, served
+from job_modes import FakeRunner, served
 from starlette.testclient import TestClient
 
 from service.api.app import create_app

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import FakeRunner
+from job_modes import FakeRunner
 
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.job import Job, now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import FakeRunner, Told, served, told_by
+from job_modes import FakeRunner, Told, served, told_by
 
 from service.jobs.job import now
 from service.jobs.store import JobStore

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import FakeRunner, served
+from job_modes import FakeRunner, served
 
 from service.cli import main
 from service.commands import jobs as command
