@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from api_callers import ROLES, TOKENS, As, IdleRunner
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.jobs.job import Job
 from service.jobs.memory import MemoryJobStore
-from service.jobs.queue import Capacity
-from service.jobs.runner import Life
 from service.registry import Registry
 from service.settings import Settings
-
-TOKENS = {"viewer": "v" * 32, "submitter": "s" * 32, "other": "o" * 32, "admin": "a" * 32}
-ROLES = {"viewer": "viewer", "submitter": "submitter", "other": "submitter", "admin": "admin"}
-
-
-class IdleRunner:
-    """A runner that notes what it was to start; every process lives for ever."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.log = b""
-
-    def capacity(self) -> Capacity:
-        return Capacity(8, 1)
-
-    def start(self, job: Job) -> None:
-        self.started.append(job.name)
-
-    def life(self, _job: Job) -> Life:
-        return "alive"
-
-    def kill(self, job: Job) -> None:
-        raise AssertionError(job)
-
-    def read_log(self, _job: Job, offset: int, limit: int = 1 << 16) -> bytes:
-        return self.log[offset : offset + limit]
 
 
 @pytest.fixture
@@ -77,9 +49,6 @@ def runner() -> IdleRunner:
 @pytest.fixture
 def app(settings: Settings, store: MemoryJobStore, runner: IdleRunner) -> FastAPI:
     return create_app(settings, store, runner, Registry(settings), dispatch=False)
-
-
-As = Callable[[str], TestClient]
 
 
 @pytest.fixture

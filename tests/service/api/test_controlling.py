@@ -7,7 +7,7 @@ import os
 import secrets
 
 import pytest
-from conftest import TOKENS, As, IdleRunner
+from api_callers import TOKENS, As, IdleRunner
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 

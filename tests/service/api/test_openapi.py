@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from conftest import IdleRunner
+from api_callers import IdleRunner
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as bounds
 from hypothesis.errors import Unsatisfiable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import As, IdleRunner
+from api_callers import As, IdleRunner
 from starlette.testclient import TestClient
 
 import experiments
