@@ -1,7 +1,7 @@
 """The fusion GPT on waypoints: how n_head, n_embd and the three dropouts change what a fusion transformer drives.
 
-Small on purpose: a trial takes well under a minute on one CPU core. Many short drives teach more than few long ones,
-and encoders without batch statistics (ConvNeXt) give the same numbers however many workers share a batch.
+Small on purpose: a trial takes well under a minute on one CPU core. Many short drives teach more than few long ones:
+what is held out are streets that were never seen. The encoders are the smallest of the family's own RegNets.
 """
 
 from fusegpt.data.lidar import BevGrid
@@ -19,8 +19,8 @@ experiment = Experiment(
     description="How do n_head, n_embd and the dropouts change a fusion transformer's driving?",
     task=WaypointsConfig(),
     model=FusionConfig(
-        image_encoder="convnext_atto",
-        lidar_encoder="convnext_atto",
+        image_encoder="regnety_002",
+        lidar_encoder="regnety_002",
         stages=(3, 4),
         image_anchors=(2, 6),
         lidar_anchors=(4, 4),
@@ -36,7 +36,7 @@ experiment = Experiment(
         lidar=BevGrid(px_per_m=2.0),
         flip_probability=0.5,
     ),
-    training=TrainingConfig(epochs=3, batch_size=16, lr=1e-3),
+    training=TrainingConfig(epochs=3, batch_size=16, lr=2e-3),
     search=SearchConfig(
         space={
             "model.n_head": Choice(values=(1, 2, 4, 8)),
