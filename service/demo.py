@@ -143,10 +143,12 @@ def draw(experiment: Experiment, sample: Sample, predicted: NDArray[np.float32],
 def keep(settings: Settings, url: str, running: ExitStack) -> None:
     """Leave all of it up until Ctrl-C."""
     from service.commands.browse import mlflow_pages
+    from service.endpoint.ingress import free_port
 
-    pages = running.enter_context(mlflow_pages(settings, 5000))
+    port = free_port("127.0.0.1", 0)
+    pages = running.enter_context(mlflow_pages(settings, port))
     running.callback(pages.terminate)
-    say(f"The endpoint is at {url}, MLflow at http://127.0.0.1:5000. Ctrl-C ends both.")
+    say(f"The endpoint is at {url}, MLflow at http://127.0.0.1:{port}. Ctrl-C ends both.")
     try:
         pages.wait()
     except KeyboardInterrupt:

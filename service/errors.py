@@ -38,10 +38,10 @@ def exit_code(error: Exception) -> int | None:
 
     if isinstance(error, ServiceError):
         return error.exit_code
+    if type(error).__name__ in ("TrainingError", "FetchError"):  # not imported: they bring much along
+        return 1
     if isinstance(error, SettingError | DataError | ValueError):
         return 2
-    if type(error).__name__ in ("TrainingError", "FetchError"):  # not imported: they bring torch along
-        return 1
     if isinstance(error, FileNotFoundError):
         return 3
     return None
