@@ -54,7 +54,7 @@ def test_the_page_has_the_rows_that_the_command_prints(demonstration: Callable[[
     "demonstration", [d for d in ALL if d not in TIMED], ids=lambda demonstration: demonstration.__name__
 )
 def test_the_figures_of_the_page_are_those_that_are_measured(demonstration: Callable[[], Table]) -> None:
-    """To a quarter or 0.05: another processor rounds and so trains a little differently. Below 1e-5 is noise."""
+    """To a quarter or 0.05: another processor rounds and so trains a little differently. Below 2e-4 is noise."""
     table = demonstration()
     for row, written in zip(table.rows, on_the_page(table), strict=True):
         for value, text in zip(row[1:], cells(written)[1:], strict=True):
@@ -62,7 +62,7 @@ def test_the_figures_of_the_page_are_those_that_are_measured(demonstration: Call
                 assert text == ({True: "yes", False: "no"}[value] if isinstance(value, bool) else value)
             else:
                 figure = float(text.replace(",", ""))
-                assert figure == pytest.approx(value, rel=0.25, abs=1e-5 if value < 1e-3 else 0.05), row[0]
+                assert figure == pytest.approx(value, rel=0.25, abs=2e-4 if value < 1e-3 else 0.05), row[0]
 
 
 def test_only_the_permuted_split_is_attention_of_separate_heads_over_all_tokens() -> None:
