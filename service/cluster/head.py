@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -28,18 +29,30 @@ OBJECT_STORE_BYTES = 512 * 1024**2
 def main() -> None:
     """Start Ray, say where it is in one line of JSON, and wait for the end of standard input."""
     options = _options()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # ctrl-C is the parent's: it stops its trials before it closes the pipe
+    # Ctrl-C is the parent's: it stops its trials before it closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="fg-", dir=SHORT_FOLDER))
+    if not options.folder and shlex.quote(sys.executable) != sys.executable:
+        run_again_without_spaces(folder)
     answer = _take_stdout()
-    folder = Path(tempfile.mkdtemp(prefix="fg-", dir=SHORT_FOLDER))
     try:
         with answer:
             answer.write(json.dumps(start(folder, options.cpus, options.dashboard, options.serve)) + "\n")
         sys.stdin.buffer.read()
     finally:
         end(folder)
+
+
+def run_again_without_spaces(folder: Path) -> None:
+    """This program in place of itself, by an interpreter whose path a shell takes as it stands.
+
+    Ray puts the path into a shell's line without quotes: with a space in it no worker would ever start.
+    """
+    environment = folder / "venv"
+    environment.symlink_to(sys.prefix)
+    python = str(environment / Path(sys.executable).relative_to(sys.prefix))
+    os.execv(python, [python, "-m", "service.cluster.head", *sys.argv[1:], "--folder", str(folder)])
 
 
 def start(folder: Path, cpus: float | None, dashboard: bool, serve: bool) -> dict[str, str]:
@@ -122,6 +135,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cpus", type=float, default=None, help="CPUs that Ray may give away; default: all")
     parser.add_argument("--dashboard", action="store_true", help="start the dashboard and its REST interface")
     parser.add_argument("--serve", action="store_true", help="make Serve use HAProxy (starts the dashboard as well)")
+    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
