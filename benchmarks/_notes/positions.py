@@ -58,11 +58,11 @@ def kinds() -> Table:
 def models() -> Table:
     """The positions in each of the models that have some."""
     fusion = FusionConfig(
-        image_encoder="convnext_atto", lidar_encoder="convnext_atto", stages=(3, 4), image_anchors=(2, 6),
+        image_encoder="regnety_002", lidar_encoder="regnety_002", stages=(3, 4), image_anchors=(2, 6),
         lidar_anchors=(4, 4), n_embd=64,
     )  # fmt: skip
     built = {
-        "`fusion` (the recipe's)": fusion.build(fetch=False),
+        "`fusion`, small": fusion.build(fetch=False),
         "`gpt`": GPTConfig().build(256),
         "`encoder_decoder`": EncoderDecoderConfig().build(256, padding=0),
         "`vision_transformer`": VisionTransformerConfig().build(image_px=28, classes=10),
