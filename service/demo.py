@@ -23,6 +23,7 @@ from fusegpt.data.lidar import histogram
 from fusegpt.data.packed import PackedSplit, open_splits
 from fusegpt.data.sample import Sample
 from fusegpt.experiment import Experiment
+from fusegpt.training.evaluate import evaluate
 from service import run
 from service.client import Client, Prediction
 from service.progress import Progress, outcome_text
@@ -62,6 +63,7 @@ def main() -> None:
     say(outcome_text(outcome))
     if outcome.version is None:
         sys.exit(1)
+    stand(experiment, settings.cache, outcome)
     say("3. Serve the champion and ask it about a drive that it was not trained on")
     with ExitStack() as running:
         url = serve(experiment.name, settings, running)
@@ -73,6 +75,19 @@ def main() -> None:
             keep(settings, url, running)
     say("Nothing is left running. KEEP=1 make demo keeps the endpoint and MLflow's pages;")
     say(f"browse the runs with: FUSEGPT_HOME='{settings.home}' .venv/bin/fusegpt browse")
+
+
+def stand(experiment: Experiment, cache: Path, outcome: run.Outcome) -> None:
+    """Where the champion stands on held-out driving, against driving straight on at the present speed."""
+    assert outcome.best is not None
+    judged = evaluate(outcome.best.folder / "best", cache).metrics
+    ade, straight_on = judged["ade_m"], judged["constant_velocity_ade_m"]
+    samples = len(open_splits(driving(experiment.data), cache).train)
+    if ade < straight_on:
+        say(f"held out:   ADE {ade:.3f} m, {1 - ade / straight_on:.0%} below driving straight on ({straight_on:.3f} m)")
+    else:
+        say(f"held out:   ADE {ade:.3f} m: it does not beat driving straight on ({straight_on:.3f} m) yet,")
+        say(f"            after {samples} training samples; more drives are what it lacks (fusegpt data fetch)")
 
 
 def serve(name: str, settings: Settings, running: ExitStack) -> str:
