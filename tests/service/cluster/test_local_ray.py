@@ -80,10 +80,11 @@ def test_two_stand_beside_each_other_and_leave_nothing_behind(tmp_path: Path, mo
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from service.cluster.local_ray import connect
 from service.settings import Settings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 with connect(Settings(home=Path(sys.argv[1]), tracking_uri=""), cpus=1):
     import ray
     pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())

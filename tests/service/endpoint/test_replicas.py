@@ -62,8 +62,15 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 
 def who_answers(url: str, version: int) -> int:
-    """The process that answered a request with this version; 0 for another version."""
-    body = httpx2.post(f"{url}/v1/predict", files=form(target_point=(None, "1,0"))).json()
+    """The process that answered a request with this version; 0 for another version.
+
+    A connection that is lost is tried once again, as `Client` does: HAProxy may hand one to a replica as it dies.
+    """
+    fields = form(target_point=(None, "1,0"))
+    try:
+        body = httpx2.post(f"{url}/v1/predict", files=fields).json()
+    except httpx2.TransportError:
+        body = httpx2.post(f"{url}/v1/predict", files=fields).json()
     return int(body["waypoints"][0][0]) if body["model"]["version"] == version else 0
 
 
