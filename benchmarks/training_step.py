@@ -47,7 +47,8 @@ class WrittenOutAttention(nn.Module):
         self.attn_drop, self.resid_drop = nn.Dropout(ours.attn_pdrop), copy.deepcopy(ours.resid_drop)
         self.proj = copy.deepcopy(ours.proj)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: None = None) -> torch.Tensor:
+        assert cache is None  # the originals keep no keys and values
         B, T, C = x.shape
         # (B, T, C) -> (B, nh, T, hs)
         q, k, v = (
