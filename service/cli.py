@@ -1,7 +1,7 @@
 """The `fusegpt` command: its verbs, options and exit codes. Imports nothing heavy until a verb needs it.
 
 Exit codes: 0 ok, 1 the job failed, 2 bad spec or usage, 3 not found, 4 refused by a gate or a conflict,
-5 cluster unreachable, 130 interrupted. Jobs are those of the API that FUSEGPT_API names, or else of this machine.
+5 cluster unreachable, 130 interrupted. Jobs are those of the API that FUSEGPT_ADDRESS names, or else of this machine.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def submit(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Queue a job: a search that outlives this command, here or at the API that FUSEGPT_API names."""
+    """Queue a job: a search that outlives this command, here or at the API that FUSEGPT_ADDRESS names."""
     from service.commands import jobs as command
 
     command.submit(job, set_ or [], data, name=name, priority=priority, dry_run=dry_run, follow=follow, json=json)

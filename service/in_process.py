@@ -1,4 +1,4 @@
-"""`InProcessJobs`: the job service without a server, for the command where FUSEGPT_API is not set.
+"""`InProcessJobs`: the job service without a server, for the command where FUSEGPT_ADDRESS is not set.
 
 The same routes over the same store; who uses it acts with their own rights on their own machine. A job is a process of
 its own as with a server, and outlives the command.

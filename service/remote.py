@@ -1,4 +1,4 @@
-"""`Jobs`: what the command asks of the job service. `HttpJobs` asks the API that FUSEGPT_API names.
+"""`Jobs`: what the command asks of the job service. `HttpJobs` asks the API that FUSEGPT_ADDRESS names.
 
 Answers are the API's own JSON, whoever gives them, so that the command says the same with a server and without one.
 """
@@ -89,10 +89,10 @@ class Line:
         try:
             return answer.json()
         except ValueError:
-            raise ClusterUnreachable(f"FUSEGPT_API: what answers at {self._url} is no job API of fusegpt") from None
+            raise ClusterUnreachable(f"FUSEGPT_ADDRESS: what answers at {self._url} is no job API of fusegpt") from None
 
     def _unreachable(self, error: Exception) -> ClusterUnreachable:
-        return ClusterUnreachable(f"FUSEGPT_API: the job API at {self._url} does not answer ({error})")
+        return ClusterUnreachable(f"FUSEGPT_ADDRESS: the job API at {self._url} does not answer ({error})")
 
 
 class HttpJobs(Line):
@@ -179,7 +179,7 @@ def _error(answer: httpx2.Response) -> Exception:
         detail, status = str(problem["detail"]), answer.status_code
     except (ValueError, KeyError, TypeError):
         return ClusterUnreachable(
-            f"FUSEGPT_API: {answer.url} answered {answer.status_code}, which is no job API's word"
+            f"FUSEGPT_ADDRESS: {answer.url} answered {answer.status_code}, which is no job API's word"
         )
     if decision := problem.get("decision"):
         return GateRefused(decision)

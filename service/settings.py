@@ -17,7 +17,10 @@ class Settings(Config):
 
     home: Path = Field(description="FUSEGPT_HOME: runs, packed data and the local MLflow database.")
     data: Path | None = Field(default=None, description="FUSEGPT_DATA: recorded driving (KITTI raw layout).")
-    address: str = Field(default="", description="FUSEGPT_ADDRESS: the Ray cluster; empty starts one on this machine.")
+    ray_address: str = Field(default="", description="RAY_ADDRESS: the Ray head; empty starts a Ray on this machine.")
+    ray_dashboard: str = Field(
+        default="", description="RAY_API_SERVER_ADDRESS: URL of the head's dashboard; empty is port 8265 of the head."
+    )
     tracking_uri: str = Field(description="MLFLOW_TRACKING_URI: empty keeps a SQLite database under home.")
     host: str = Field(default="127.0.0.1", description="FUSEGPT_HOST: the interface that the endpoint listens on.")
     port: int = Field(
@@ -37,8 +40,8 @@ class Settings(Config):
         default=8701, ge=0, le=65535, description="FUSEGPT_API_PORT: the port of the API; 0 takes a free one."
     )
 
-    api: str = Field(
-        default="", description="FUSEGPT_API: URL of the job API that the command asks; empty runs jobs in-process."
+    address: str = Field(
+        default="", description="FUSEGPT_ADDRESS: URL of the job API that the command asks; empty runs jobs in-process."
     )
     token: str = Field(default="", description="FUSEGPT_TOKEN: the caller's token for that API.", repr=False)
 
@@ -75,7 +78,8 @@ class Settings(Config):
         return cls(
             home=home,
             data=_path(data) if data else None,
-            address=environment.get("FUSEGPT_ADDRESS", ""),
+            ray_address="" if environment.get("RAY_ADDRESS") == "local" else environment.get("RAY_ADDRESS", ""),
+            ray_dashboard=_url(environment, "RAY_API_SERVER_ADDRESS", "http://head:8265"),
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
             host=environment.get("FUSEGPT_HOST") or "127.0.0.1",
             port=_port(environment, "FUSEGPT_PORT", "8700"),
@@ -84,7 +88,7 @@ class Settings(Config):
             data_roots=tuple(_path(root) for root in roots),
             api_host=environment.get("FUSEGPT_API_HOST") or "127.0.0.1",
             api_port=_port(environment, "FUSEGPT_API_PORT", "8701"),
-            api=_url(environment.get("FUSEGPT_API", "")),
+            address=_url(environment, "FUSEGPT_ADDRESS", "http://127.0.0.1:8701"),
             token=environment.get("FUSEGPT_TOKEN", ""),
             jobs=_count(environment, "FUSEGPT_JOBS"),
         )
@@ -94,7 +98,8 @@ class Settings(Config):
         return {
             "FUSEGPT_HOME": str(self.home),
             "FUSEGPT_DATA": str(self.data or ""),
-            "FUSEGPT_ADDRESS": self.address,
+            "RAY_ADDRESS": self.ray_address,
+            "RAY_API_SERVER_ADDRESS": self.ray_dashboard,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "FUSEGPT_HOST": self.host,
             "FUSEGPT_PORT": str(self.port),
@@ -111,9 +116,10 @@ def _path(written: str) -> Path:
     return Path(written).expanduser().resolve()
 
 
-def _url(written: str) -> str:
+def _url(environment: Mapping[str, str], name: str, example: str) -> str:
+    written = environment.get(name, "")
     if written and not re.match(r"https?://[^/?#\s]+", written):
-        raise ValueError(f"FUSEGPT_API: {written!r} is no URL; write e.g. http://127.0.0.1:8701")
+        raise ValueError(f"{name}: {written!r} is no URL; write e.g. {example}")
     return written.rstrip("/")
 
 

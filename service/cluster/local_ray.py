@@ -1,4 +1,4 @@
-"""A Ray to run on: the cluster at FUSEGPT_ADDRESS, or else a Ray of our own on this machine.
+"""A Ray to run on: the cluster at RAY_ADDRESS, or else a Ray of our own on this machine.
 
 Our own lives in a process beside us (`service.cluster.head`) that ends when we do, however that happens. It takes free
 ports, a session folder of its own and a token of its own that is nowhere on disk, so it stands beside any other Ray of
@@ -52,12 +52,12 @@ def connect(
     serve:     prepare it for Ray Serve behind HAProxy (our own Ray only), with the dashboard's REST interface.
     dashboard: start the dashboard (our own Ray only); Ray Train cleans up after a killed trial through it.
     cpus:      how many CPUs our own Ray may give away; all of this machine by default.
-    Raises ClusterUnreachable within CONNECT_SECONDS where FUSEGPT_ADDRESS names no cluster.
+    Raises ClusterUnreachable within CONNECT_SECONDS where RAY_ADDRESS names no cluster.
     """
-    if settings.address:
-        probe(settings.address)
-        with _joined(settings.address) as url:
-            yield Cluster(settings.address, url, local=False)
+    if settings.ray_address:
+        probe(settings.ray_address)
+        with _joined(settings.ray_address) as url:
+            yield Cluster(settings.ray_address, url, local=False)
         return
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with _environment(token), _head(serve, dashboard, cpus) as started, _joined(started["address"]):
@@ -72,11 +72,11 @@ def probe(address: str) -> None:
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise ClusterUnreachable(f"FUSEGPT_ADDRESS: {address!r} is no address of a Ray head; write host:6379")
+        raise ClusterUnreachable(f"RAY_ADDRESS: {address!r} is no address of a Ray head; write host:6379")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS / 2).close()
     except OSError as error:
-        raise ClusterUnreachable(f"FUSEGPT_ADDRESS: nothing answers at {address} ({error})") from None
+        raise ClusterUnreachable(f"RAY_ADDRESS: nothing answers at {address} ({error})") from None
     ask = [sys.executable, "-c", "import sys, ray._raylet as r; r.GcsClient(address=sys.argv[1])", address]
     try:
         said = subprocess.run(ask, capture_output=True, timeout=CONNECT_SECONDS, check=True).stderr
@@ -86,7 +86,7 @@ def probe(address: str) -> None:
             cause = "it asks for another token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's"
         else:
             cause = "what listens there is no Ray head, or a Ray of another version"
-        raise ClusterUnreachable(f"FUSEGPT_ADDRESS: {address} does not answer as a Ray cluster: {cause}") from None
+        raise ClusterUnreachable(f"RAY_ADDRESS: {address} does not answer as a Ray cluster: {cause}") from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def run_trial(
     """Train an experiment in `folder`, going on from what is there, with `resources.workers_per_trial` processes.
 
     One worker is this process, and Ray is not needed. Several are started on the cluster that this process is
-    connected to, or else that FUSEGPT_ADDRESS names; they share `folder` and `cache` (on a cluster: a shared disk), and
+    connected to, or else that RAY_ADDRESS names; they share `folder` and `cache` (on a cluster: a shared disk), and
     are gone when this returns.
 
     `report` is called after each epoch, in this process and this thread; where it returns, the next epoch begins.

@@ -25,10 +25,10 @@ def _jobs() -> list[str]:
     from service.settings import Settings
 
     settings = Settings.read()
-    if settings.api:
+    if settings.address:
         from service.remote import HttpJobs
 
-        api = HttpJobs(settings.api, settings.token)
+        api = HttpJobs(settings.address, settings.token)
         try:
             return [job["name"] for job in api.jobs("", 100)]
         finally:

@@ -98,13 +98,13 @@ def tracking(settings: Settings) -> Finding:
 
 
 def cluster(settings: Settings) -> Finding:
-    if not settings.address:
-        return Finding("cluster", "ok", "FUSEGPT_ADDRESS is not set: a Ray of its own is started on this machine")
+    if not settings.ray_address:
+        return Finding("cluster", "ok", "RAY_ADDRESS is not set: a Ray of its own is started on this machine")
     from service.commands.reach import answers
 
-    if answers(settings.address):
-        return Finding("cluster", "ok", settings.address)
-    return Finding("cluster", "fail", f"FUSEGPT_ADDRESS: nothing answers at {settings.address}")
+    if answers(settings.ray_address):
+        return Finding("cluster", "ok", settings.ray_address)
+    return Finding("cluster", "fail", f"RAY_ADDRESS: nothing answers at {settings.ray_address}")
 
 
 def findings(settings: Settings) -> list[Finding]:

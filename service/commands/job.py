@@ -19,13 +19,13 @@ def experiment_of(job: str, assignments: list[str], data: str, settings: Setting
 
 
 def spec_of(job: str, assignments: list[str], data: str, name: str, settings: Settings) -> dict[str, Any]:
-    """The spec for the job service, as JSON. Where FUSEGPT_API is set, data is where that service has it."""
+    """The spec for the job service, as JSON. Where FUSEGPT_ADDRESS is set, data is where that service has it."""
     spec = _read(job)
     changes: dict[str, Any] = {**_source(data), **parse_assignments(assignments)}
-    if not settings.api:
+    if not settings.address:
         changes = _with_root(spec, changes, settings)
     written = {**spec.settings(), **changes}
-    if not settings.api and "data.root" in written:
+    if not settings.address and "data.root" in written:
         written["data.root"] = str(Path(written["data.root"]).expanduser().resolve())
     return JobSpec(experiment=spec.experiment, name=name or spec.name, set=written).model_dump(mode="json")
 

@@ -22,8 +22,8 @@ AGAIN_S = 1.0
 @contextmanager
 def job_service(settings: Settings) -> Iterator[Jobs]:
     """The job service that the settings name: an API, or the one in this process."""
-    if settings.api:
-        jobs: Jobs = HttpJobs(settings.api, settings.token)
+    if settings.address:
+        jobs: Jobs = HttpJobs(settings.address, settings.token)
     else:
         from service.in_process import InProcessJobs
 

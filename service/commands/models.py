@@ -21,10 +21,10 @@ from service.settings import Settings
 
 
 def promote(name: str, version: int, *, force: bool, json: bool) -> None:
-    """Let a version pass the gate, of the API that FUSEGPT_API names or here. Raises Refused where it says no."""
+    """Let a version pass the gate, of the API that FUSEGPT_ADDRESS names or here. Raises Refused where it says no."""
     experiments.load(name)
     settings = Settings.read()
-    decision = (_promoted_there if settings.api else _promoted_here)(settings, name, version, force)
+    decision = (_promoted_there if settings.address else _promoted_here)(settings, name, version, force)
     if json:
         show(decision)
     if not decision["accepted"]:
@@ -40,7 +40,7 @@ def _promoted_here(settings: Settings, name: str, version: int, force: bool) -> 
 
 
 def _promoted_there(settings: Settings, name: str, version: int, force: bool) -> Json:
-    with closing(HttpModels(settings.api, settings.token)) as models:
+    with closing(HttpModels(settings.address, settings.token)) as models:
         newest = next((int(each["version"]) for each in models.versions(name)), 0)
         return models.promote(name, version or _known(newest, name), force)
 
@@ -55,8 +55,8 @@ def rollback(name: str, *, json: bool) -> None:
     """Give the alias back to the champion before."""
     experiments.load(name)
     settings = Settings.read()
-    if settings.api:
-        with closing(HttpModels(settings.api, settings.token)) as models:
+    if settings.address:
+        with closing(HttpModels(settings.address, settings.token)) as models:
             number = int(models.rollback(name)["version"])
     else:
         number = Registry(settings).rollback(name).number

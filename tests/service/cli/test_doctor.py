@@ -33,7 +33,7 @@ def test_drives_are_counted(tmp_path: Path) -> None:
     assert finding.message.startswith("1 KITTI drives")
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "FUSEGPT_ADDRESS"])
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "RAY_ADDRESS"])
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path, name: str) -> None:
     with socket.socket() as held:  # bound and not listening: nothing can answer there
         held.bind(("127.0.0.1", 0))

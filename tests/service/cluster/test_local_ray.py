@@ -113,7 +113,7 @@ def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path, number: signa
 
 @pytest.mark.parametrize("address", ["somewhere", "ray://host:10001", ":6379", "host:"])
 def test_an_address_that_is_none_is_refused_by_its_name(address: str) -> None:
-    with pytest.raises(ClusterUnreachable, match=r"FUSEGPT_ADDRESS.*host:6379"):
+    with pytest.raises(ClusterUnreachable, match=r"RAY_ADDRESS.*host:6379"):
         probe(address)
 
 
@@ -123,7 +123,7 @@ def test_a_cluster_that_is_not_there_is_said_to_be_so_at_once(tmp_path: Path) ->
         address = f"127.0.0.1:{free.getsockname()[1]}"
     start = time.monotonic()
     with (
-        pytest.raises(ClusterUnreachable, match=f"FUSEGPT_ADDRESS.*{address}"),
+        pytest.raises(ClusterUnreachable, match=f"RAY_ADDRESS.*{address}"),
         connect(settings_of(tmp_path, address)),
     ):
         pass

@@ -21,7 +21,7 @@ EPOCHS = 3
 def tune(search: Search, _settings: Settings, observers: list[Observer], resume: bool) -> Outcome:
     how = os.environ.get("FUSEGPT_TEST_SEARCH", "")
     if how == "unreachable":
-        raise ClusterUnreachable("FUSEGPT_ADDRESS: nothing answers")
+        raise ClusterUnreachable("RAY_ADDRESS: nothing answers")
     if how == "bug":
         raise ZeroDivisionError("division by zero")
     if how == "deaf":

@@ -176,7 +176,7 @@ def test_an_unreachable_cluster_is_asked_again_later(
     waiting = store.get(asked.id)
     assert waiting.state == "queued"
     assert waiting.reason.startswith("tries again at ")
-    assert waiting.reason.endswith("the cluster was unreachable: FUSEGPT_ADDRESS: nothing answers")
+    assert waiting.reason.endswith("the cluster was unreachable: RAY_ADDRESS: nothing answers")
 
 
 def test_jobs_outlive_the_service_that_started_them(

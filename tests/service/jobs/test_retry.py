@@ -60,7 +60,7 @@ def test_the_first_cause_is_told_not_the_last_word() -> None:
 
 
 def test_a_cluster_that_is_away_is_given_time_that_grows() -> None:
-    failure = failure_of(ClusterUnreachable("FUSEGPT_ADDRESS: nothing answers at head:6379"))
+    failure = failure_of(ClusterUnreachable("RAY_ADDRESS: nothing answers at head:6379"))
     assert may_retry(failure, 0)
     waits = [pause_before(failure, retries).total_seconds() for retries in range(RETRIES)]
     assert waits == sorted(set(waits))

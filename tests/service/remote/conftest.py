@@ -39,7 +39,7 @@ def mode(
         yield request.param
         return
     with served(settings, runner, store) as url:
-        monkeypatch.setenv("FUSEGPT_API", url)
+        monkeypatch.setenv("FUSEGPT_ADDRESS", url)
         yield request.param
 
 

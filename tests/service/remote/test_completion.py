@@ -25,7 +25,7 @@ def test_jobs_are_completed(fusegpt: Fusegpt, job: Job) -> None:
 
 
 def test_nothing_is_said_where_jobs_cannot_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FUSEGPT_API", "http://127.0.0.1:9")
+    monkeypatch.setenv("FUSEGPT_ADDRESS", "http://127.0.0.1:9")
     assert completion.jobs("") == []
 
 

@@ -41,7 +41,7 @@ def mode(
         yield request.param
         return
     with served(settings, FakeRunner(settings), store, Shelf(settings)) as url:
-        monkeypatch.setenv("FUSEGPT_API", url)
+        monkeypatch.setenv("FUSEGPT_ADDRESS", url)
         yield request.param
 
 

@@ -36,9 +36,9 @@ def test_an_api_that_is_not_there_is_told_by_its_variable(
 ) -> None:
     with socket.socket() as held:  # bound and not listening: nothing can answer there
         held.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("FUSEGPT_API", f"http://127.0.0.1:{held.getsockname()[1]}")
+        monkeypatch.setenv("FUSEGPT_ADDRESS", f"http://127.0.0.1:{held.getsockname()[1]}")
         assert code("jobs") == 5
-    assert capsys.readouterr().err.startswith("error: FUSEGPT_API: the job API at http://127.0.0.1:")
+    assert capsys.readouterr().err.startswith("error: FUSEGPT_ADDRESS: the job API at http://127.0.0.1:")
 
 
 def test_what_is_no_job_api_is_told_so() -> None:
@@ -111,7 +111,7 @@ def test_a_token_is_needed_sent_and_held_to_its_role(
     tokens = tmp_path / "tokens"
     tokens.write_text(f"ann viewer {hashlib.sha256(b'hers').hexdigest()}")
     with served(settings.model_copy(update={"tokens": tokens}), FakeRunner(settings), store) as url:
-        monkeypatch.setenv("FUSEGPT_API", url)
+        monkeypatch.setenv("FUSEGPT_ADDRESS", url)
         assert code("jobs") == 4
         assert "FUSEGPT_TOKEN: a bearer token is needed" in capsys.readouterr().err
         monkeypatch.setenv("FUSEGPT_TOKEN", "hers")
