@@ -8,38 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from fusegpt.config import Config, SettingError, closest, explain, flatten
 from fusegpt.data import DataConfig
 from fusegpt.models import ModelConfig
-from fusegpt.search_space import SearchDomain, divisible
+from fusegpt.search_config import Budget, SearchConfig
+from fusegpt.search_space import divisible
 from fusegpt.tasks import TaskConfig
 from fusegpt.training.config import TrainingConfig
 
+__all__ = ["Budget", "Experiment", "Resources", "SearchConfig", "parse"]
+
 # A group whose class depends on one of its own fields: changing that field changes which other fields there are.
 TAGS = {"task": "kind", "model": "kind", "data": "source"}
-
-
-class Budget(Config):
-    """Where a search ends, whichever comes first; the best so far is kept."""
-
-    hours: float = Field(default=0.0, ge=0, description="Wall-clock hours; 0 sets no limit.")
-
-
-class SearchConfig(Config):
-    """Which settings are searched, and how."""
-
-    space: dict[str, SearchDomain] = Field(default={}, description="Dotted key -> what may be tried.")
-    algorithm: Literal["random", "asha", "tpe"] = Field(default="asha", description="How trials are chosen and cut.")
-    trials: int = Field(default=16, ge=1, description="How many trials; the first is always the default settings.")
-    metric: str = Field(default="", description="What decides; empty takes the task's headline metric.")
-    seed: int = Field(default=0, ge=0, description="Seed of the draws.")
-    grace_epochs: int = Field(default=1, ge=1, description="Epochs that every trial may run before it can be stopped.")
-    reduction_factor: int = Field(default=3, ge=2, description="At each rung, one in so many trials goes on (ASHA).")
-    budget: Budget = Field(default=Budget(), description="Limits of the whole search.")
 
 
 class Resources(Config):
@@ -66,13 +50,7 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _fits(self) -> Experiment:
         self.task.check(self.model, self.data)
-        known = self.settings()
-        for key, domain in self.search.space.items():
-            if key not in known:
-                raise ValueError(f"search.space.{key}: is no setting of {self.name}{closest(key, known)}")
-            if key.split(".")[0] in ("search", "resources", "name"):
-                raise ValueError(f"search.space.{key}: only settings of task, model, data and training can be searched")
-            del domain
+        self.search.check(self.settings())
         return self
 
     def settings(self) -> dict[str, Any]:

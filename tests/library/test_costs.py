@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from fusegpt import costs
+from fusegpt.data import WorldData
+from fusegpt.experiment import Experiment
+from fusegpt.models import FusionConfig
+from fusegpt.tasks import WaypointsConfig
+
+
+def tiny(n_embd: int = 32) -> Experiment:
+    return Experiment(
+        name="tiny",
+        task=WaypointsConfig(),
+        model=FusionConfig(
+            image_encoder="convnext_atto", lidar_encoder="convnext_atto", stages=(4,), n_embd=n_embd, n_head=2,
+            n_layer=1, image_anchors=(1, 2), lidar_anchors=(2, 2),
+        ),
+        data=WorldData(image_height_px=32, image_width_px=64),
+    )  # fmt: skip
+
+
+def test_parameters_are_those_of_the_model_that_is_built() -> None:
+    experiment = tiny()
+    model = experiment.task.build(experiment).build_model(fetch=False)
+    assert costs.parameters(experiment) == sum(parameter.numel() for parameter in model.parameters())
+    assert costs.parameters(tiny(64)) > costs.parameters(experiment)
+
+
+def test_published_weights_are_not_fetched_to_be_counted() -> None:
+    experiment = tiny().override({"model.pretrained": True})
+    assert costs.parameters(experiment) == costs.parameters(tiny())
+
+
+def test_latency_is_the_median_of_forwards_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([t for took in [0.010, 0.020, 0.500] * 10 for t in (0.0, took)])
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(costs, "SECONDS", 60.0)
+    assert costs.latency_ms(tiny()) == pytest.approx(20.0)
+
+
+def test_latency_of_a_slow_model_is_measured_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.5, 0.0, 1.5])
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    assert costs.latency_ms(tiny()) == pytest.approx(1500.0)
