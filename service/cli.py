@@ -166,12 +166,21 @@ def logs(
     command.logs(job, follow=follow, json=json)
 
 
-@app.command()
-def cancel(job: JobName, json: Json = False) -> None:
-    """Stop a job; what its trials came to is kept."""
+@app.command(epilog="Example: fusegpt cancel night --trial 3")
+def cancel(
+    job: JobName,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Only the trial of this number; the job goes on.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Stop a job, or one trial of it; what it came to is kept."""
     from service.commands import jobs as command
 
-    command.say("cancel", job, json=json)
+    if trial is None:
+        command.say("cancel", job, json=json)
+    else:
+        command.cancel_trial(job, trial, json=json)
 
 
 @app.command()

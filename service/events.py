@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 
 from fusegpt.experiment import Experiment
 
-TrialState = Literal["running", "finished", "stopped", "failed"]
+TrialState = Literal["running", "finished", "stopped", "cancelled", "failed"]
 
 
 @dataclass
 class Trial:
-    """One trial as far as it has come. `stopped` is early stopping, not an error."""
+    """One trial as far as it has come. Neither `stopped` (early) nor `cancelled` (by a person) is an error."""
 
     id: str
     number: int

@@ -18,6 +18,7 @@ from fusegpt.config import SettingError, explain
 from service.api import experiments as experiment_routes
 from service.api import jobs as routes
 from service.api import progress as progress_routes
+from service.api import trials as trial_routes
 from service.api.access import LOCAL, Access
 from service.api.services import Services
 from service.api.streams import POLL_S
@@ -64,7 +65,10 @@ class InProcessJobs:
         return _json(progress_routes.progress(name, self._use, LOCAL))
 
     def trials(self, name: str) -> list[Json]:
-        return [_json(trial) for trial in routes.trials(name, self._use, LOCAL)]
+        return [_json(trial) for trial in trial_routes.trials(name, self._use, LOCAL)]
+
+    def cancel_trial(self, name: str, number: int) -> Json:
+        return _json(trial_routes.cancel(name, number, self._use, LOCAL))
 
     def experiment(self, name: str) -> Json:
         return _json(experiment_routes.one(name, LOCAL))

@@ -44,6 +44,10 @@ class Jobs(Protocol):
 
     def trials(self, name: str) -> list[Json]: ...
 
+    def cancel_trial(self, name: str, number: int) -> Json:
+        """End one trial of a job; the trial as it stands then."""
+        ...
+
     def experiment(self, name: str) -> Json: ...
 
     def say(self, word: Word, name: str) -> Json:
@@ -123,6 +127,9 @@ class HttpJobs(Line):
 
     def trials(self, name: str) -> list[Json]:
         return list(self._answer("GET", f"{_path(name)}/trials"))
+
+    def cancel_trial(self, name: str, number: int) -> Json:
+        return self._asked("POST", f"{_path(name)}/trials/{number}/cancel")
 
     def experiment(self, name: str) -> Json:
         return self._asked("GET", f"/v1/experiments/{name}")

@@ -15,7 +15,7 @@ from service.api.access import Caller, Submitter, Viewer
 from service.api.admission import Admitted, admit
 from service.api.problems import problems
 from service.api.services import Services, Use
-from service.api.wire import LARGEST, BudgetChange, JobChange, JobPage, JobView, Submission, TrialView
+from service.api.wire import LARGEST, BudgetChange, JobChange, JobPage, JobView, Submission
 from service.endpoint.problem import ProblemError
 from service.errors import NotFound
 from service.jobs.job import NAME, Job, now
@@ -86,12 +86,6 @@ def one(job: Id, use: Use, _: Viewer) -> JobView:
     return JobView.of(use.store.get(job))
 
 
-@router.get("/{job}/trials", responses=problems(404))
-def trials(job: Id, use: Use, _: Viewer) -> list[TrialView]:
-    """All trials of a job that have begun."""
-    return [TrialView.of(event) for event in use.store.trials(use.store.get(job).id)]
-
-
 @router.get("/{job}/events", response_class=StreamingResponse, responses={**SSE, **problems(404)})
 async def events(
     job: Id,
@@ -136,7 +130,7 @@ def change(job: Id, asked: JobChange, use: Use, caller: Submitter) -> JobView:
     """Change a job's priority, or the budget of one that waits or is paused."""
 
     def decide(present: Job) -> dict[str, Any]:
-        _owned(present, caller)
+        check_owner(present, caller)
         if present.final:
             raise Conflict(f"job {present.name} has ended ({present.state}); submit it again instead")
         changes: dict[str, Any] = {} if asked.priority is None else {"priority": asked.priority}
@@ -173,7 +167,7 @@ def _refuse_used_name(use: Services, name: str) -> None:
 
 def _say(word: str, job: str, use: Services, caller: Caller, reason: str) -> JobView:
     def decide(present: Job) -> dict[str, Any]:
-        _owned(present, caller)
+        check_owner(present, caller)
         to = WORDS[word].get(present.state)
         if to is None:
             raise Conflict(f"job {present.name} is {present.state}: there is nothing to {word}")
@@ -182,7 +176,8 @@ def _say(word: str, job: str, use: Services, caller: Caller, reason: str) -> Job
     return JobView.of(amend(use.store, job, decide))
 
 
-def _owned(job: Job, caller: Caller) -> None:
+def check_owner(job: Job, caller: Caller) -> None:
+    """Raises ProblemError 403 where the job is somebody else's, and the caller no admin."""
     if caller.name != job.owner and not caller.may("admin"):
         raise ProblemError(403, f"job {job.name} is {job.owner}'s; only {job.owner} and admins may change it")
 

@@ -97,7 +97,7 @@ class TrialView(Config):
 
     id: str = Field(description="Its name within the job.")
     number: int = Field(description="Its place among the draws; 0 is the default settings.")
-    state: str = Field(description="running, finished, stopped (early) or failed.")
+    state: str = Field(description="running, cancelling, finished, stopped (early), cancelled or failed.")
     drawn: dict[str, Any] = Field(description="Its settings, by dotted key.")
     epoch: int = Field(description="Epochs done.")
     metrics: dict[str, float | None] = Field(description="Figures of its last epoch.")
@@ -108,6 +108,10 @@ class TrialView(Config):
     @classmethod
     def of(cls, event: Event) -> TrialView:
         return cls.model_validate({"id": event.trial, **event.data})
+
+    @classmethod
+    def unbegun(cls, name: str, number: int, state: str) -> TrialView:
+        return cls(id=name, number=number, state=state, drawn={}, epoch=0, metrics={}, best=None, seconds=0.0, error="")
 
 
 class Progress(Config):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,8 +17,8 @@ from typing import Any
 
 from ray.tune import Stopper
 
-NOTE = "stop"
-ASK_SECONDS = 0.2
+from service.cluster.notes import STOP
+
 PATIENCE_SECONDS = 120.0  # how long trials may take to stop, and those that wait for the cluster to be forgotten
 
 
@@ -26,7 +26,7 @@ class Ending(Stopper):  # type: ignore[misc]
     """Whether, why and since when a search is ending."""
 
     def __init__(self, folder: Path, hours: float) -> None:
-        self._note = folder / NOTE
+        self._note = folder / STOP
         self._note.unlink(missing_ok=True)
         self._deadline = time.monotonic() + hours * 3600 if hours else float("inf")
         self._since = 0.0
@@ -65,16 +65,3 @@ class Ending(Stopper):  # type: ignore[misc]
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def told_to_stop(folder: Path) -> Callable[[], bool]:
-    """Asks whether the search in `folder` is ending, looking at the disk every ASK_SECONDS at most."""
-    asked_s, told = 0.0, False
-
-    def ask() -> bool:
-        nonlocal asked_s, told
-        if not told and time.monotonic() - asked_s > ASK_SECONDS:
-            asked_s, told = time.monotonic(), (folder / NOTE).exists()
-        return told
-
-    return ask

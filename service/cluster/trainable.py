@@ -12,7 +12,7 @@ from ray.tune import Trainable
 
 from fusegpt.experiment import Experiment
 from fusegpt.training.report import Report, Result
-from service.cluster.ending import told_to_stop
+from service.cluster.notes import CANCEL, told_to_stop
 from service.cluster.record import trial_folder
 from service.cluster.running import Ended, Running
 from service.errors import sentence
@@ -59,9 +59,11 @@ class TrialActor(Trainable):  # type: ignore[misc]
     def _start(
         self, drawn: dict[str, Any], report: Callable[[Report], None], should_stop: Callable[[], bool]
     ) -> Result:
-        experiment, ending = self.search.experiment.override(drawn), told_to_stop(self.search.folder)
-        run_trial = type(self).run_trial
-        return run_trial(experiment, self._folder, self.cache, report, lambda: should_stop() or ending())
+        experiment, run_trial = self.search.experiment.override(drawn), type(self).run_trial
+        ending, cancelled = told_to_stop(self.search.folder), told_to_stop(self._folder, CANCEL)
+        if cancelled():
+            return Result({}, 0, 0, 0, self._folder / "best", stopped=True)
+        return run_trial(experiment, self._folder, self.cache, report, lambda: should_stop() or ending() or cancelled())
 
     def _explain(self, error: Exception | None) -> str:
         """The error in one sentence; where it came from is kept in the trial's folder."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from service.cluster.notes import is_cancelled
 from service.cluster.placement import NOTE, release
 from service.cluster.record import TrialRecord, trial_folder, write_trial
 from service.cluster.trainable import ENDED, EPOCH, ERROR, TOLD_TO_STOP
@@ -71,7 +72,9 @@ class Watcher(Callback):  # type: ignore[misc]
         if last.get(ERROR):
             self.end(record.number, "failed", last[ERROR])
         elif last.get(TOLD_TO_STOP):
-            return  # the search is ending: whether this trial has ended or will go on is decided there
+            if is_cancelled(trial_folder(self._search, record.number)):
+                self.end(record.number, "cancelled")
+            # Else the search is ending: whether this trial has ended or will go on is decided there.
         elif last.get(ENDED) or max(record.values, default=0) >= self._search.experiment.training.epochs:
             self.end(record.number, "finished")
         else:

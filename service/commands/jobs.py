@@ -109,6 +109,16 @@ def say(word: Word, name: str, *, json: bool) -> None:
     return None
 
 
+def cancel_trial(name: str, number: int, *, json: bool) -> None:
+    """End one trial of a job."""
+    with job_service(Settings.read()) as jobs:
+        trial = jobs.cancel_trial(name, number)
+    if json:
+        return show(trial)
+    typer.echo(job_text.trial(trial).strip())
+    return None
+
+
 def _plan(plan: Json, *, json: bool) -> None:
     if json:
         show(plan)

@@ -9,7 +9,13 @@ from typing import Any
 
 from service.events import Search, Trial, best_of
 
-STATES = {"running": "running", "finished": "finished", "stopped": "stopped early", "failed": "failed"}
+STATES = {
+    "running": "running",
+    "finished": "finished",
+    "stopped": "stopped early",
+    "cancelled": "cancelled",
+    "failed": "failed",
+}
 
 
 class Board:

@@ -13,7 +13,7 @@ from rich.text import Text
 from service.events import Search, Trial
 from service.progress.board import STATES, Board, best_line, duration, figure, setting, short_names
 
-STYLES = {"running": "cyan", "finished": "", "stopped": "dim", "failed": "red"}
+STYLES = {"running": "cyan", "finished": "", "stopped": "dim", "cancelled": "dim", "failed": "red"}
 LINES_AROUND = 6  # heading, rule, foot and the prompt
 
 

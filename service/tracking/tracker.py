@@ -33,6 +33,7 @@ WAIT_S, WAIT_AWAY_S = 30.0, 3.0
 _STATUS = {
     "finished": "FINISHED",
     "stopped": "FINISHED",
+    "cancelled": "KILLED",
     "failed": "FAILED",
     "running": "KILLED",
     "interrupted": "KILLED",

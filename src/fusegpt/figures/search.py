@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,19 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from fusegpt.figures.style import BASELINE, FAINT, GRADE, INK, LABEL_PT, MUTED, PREDICTION, SMALL_PT, TITLE_PT, Sheet
+from fusegpt.figures.style import (
+    BASELINE,
+    FAINT,
+    GRADE,
+    INK,
+    LABEL_PT,
+    MUTED,
+    PREDICTION,
+    SMALL_PT,
+    TITLE_PT,
+    Sheet,
+    is_logarithmic,
+)
 from fusegpt.figures.style import labelled as label_axes
 
 WIDTH_PX, MARGIN_PX = 1500, 90
@@ -22,13 +34,17 @@ WIDTH_PX, MARGIN_PX = 1500, 90
 
 @dataclass(frozen=True)
 class TrialCurve:
-    """One trial: its settings by dotted key, and the metric after each epoch; both empty for one that never began."""
+    """One trial: its settings by dotted key, and the metric after each epoch; both empty for one that never began.
+
+    `costs` is what its model takes, where it was measured: latency_ms, parameters.
+    """
 
     number: int
     settings: Mapping[str, bool | int | float | str]
     epochs: Sequence[int] = ()
     values: Sequence[float] = ()
-    state: Literal["running", "finished", "stopped", "failed"] = "finished"
+    state: Literal["running", "finished", "stopped", "cancelled", "failed"] = "finished"
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     def best(self, mode: str) -> float | None:
         """The best value that it reached; None where it reported no finite one."""
@@ -51,7 +67,7 @@ def draw_search(
         raise ValueError(f"trials: none of {len(trials)} has a value of {metric}; there is nothing to draw")
     scores = np.array([best for _, best in judged])
     grade = _Grade(scores, mode)
-    keys = _varied([trial for trial, _ in judged])
+    keys = varied([trial for trial, _ in judged])
     sheet = Sheet(WIDTH_PX, 560 + (420 if keys else 0))
     sheet.text(MARGIN_PX, 40, title or _caption(trials, judged, metric, mode), size=TITLE_PT, weight="bold")
     curves = sheet.axes(MARGIN_PX, 100, 760, 380)
@@ -95,7 +111,7 @@ def _draw_curves(
         axes.plot(
             trial.epochs, trial.values, color=colour, linewidth=2.6 if is_best else 1.3, zorder=4 if is_best else 3
         )
-        marker = {"stopped": "X", "failed": "x", "running": "o", "finished": "o"}[trial.state]
+        marker = {"stopped": "X", "cancelled": "X", "failed": "x"}.get(trial.state, "o")
         axes.scatter(trial.epochs[-1], trial.values[-1], color=colour, marker=marker, s=30, zorder=5, linewidths=1)
     if baseline is not None:
         axes.axhline(baseline, color=BASELINE, linestyle="--", linewidth=1.6)
@@ -118,7 +134,7 @@ def _draw_progress(axes: Axes, judged: list[tuple[TrialCurve, float]], grade: _G
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _varied(trials: Sequence[TrialCurve]) -> list[str]:
+def varied(trials: Sequence[TrialCurve]) -> list[str]:
     """The settings that differ between trials, in the order of their first mention."""
     keys = dict.fromkeys(key for trial in trials for key in trial.settings)
     return [key for key in keys if len({str(trial.settings.get(key)) for trial in trials}) > 1]
@@ -134,7 +150,7 @@ def _heights(values: list[Any]) -> tuple[NDArray[np.float64], list[tuple[float, 
         at = dict(zip(distinct, places, strict=True))
         return np.array([at[value] for value in values]), [(float(at[v]), _short(v)) for v in distinct]
     numbers = np.array(values, float)
-    logarithmic = bool(numbers.min() > 0 and numbers.max() / numbers.min() > 50)
+    logarithmic = is_logarithmic(numbers)
     scale = np.log(numbers) if logarithmic else numbers
     low, high = scale.min(), scale.max()
     ticks = np.linspace(low, high, 4)

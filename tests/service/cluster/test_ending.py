@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cluster.ending import Ending, told_to_stop
+from service.cluster.ending import Ending
+from service.cluster.notes import told_to_stop
 
 
 def test_a_budget_that_is_spent_is_told_to_the_trials(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from fusegpt.training.config import TrainingConfig
 from fusegpt.training.report import Report
 from service.cluster import local_ray
 from service.cluster.local_ray import connect
+from service.cluster.notes import cancel
 from service.cluster.train import run_trial
 from service.cluster.tune import search
+from service.events import Trial
 from service.settings import Settings
 
 pytestmark = [
@@ -113,6 +115,24 @@ def test_a_worker_that_is_killed_is_replaced_and_a_stop_reaches_them_all(setting
     assert result.stopped
     assert 3 in told
     assert told.count(3) == 1
+    assert free_again()
+
+
+def test_a_cancelled_trial_of_two_workers_gives_its_cpus_to_the_next(settings: Settings) -> None:
+    class Cancels(Notes):
+        def trial_reported(self, trial: Trial) -> None:
+            super().trial_reported(trial)
+            if trial.number == 0:
+                cancel(trial.folder)
+
+    asked = tiny(2, epochs=60, trials=2, algorithm="random", space={"training.lr": Choice(values=(1e-4, 2e-4))})
+    told = Cancels()
+    cancel(settings.runs / "cancelled" / "trial_00001")
+    trials = search(search_of(settings.runs / "cancelled", asked), settings, [told])
+    assert [trial.state for trial in trials] == ["cancelled", "cancelled"]
+    assert 1 <= trials[0].epoch < 60
+    assert trials[1].epoch == 0
+    assert (trials[0].folder / "checkpoint" / "model.safetensors").exists()
     assert free_again()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from job_modes import Fusegpt
 
+from service.cluster.notes import is_cancelled
 from service.jobs.job import Job
 from service.jobs.store import JobStore
 from service.settings import Settings
@@ -54,6 +55,28 @@ def test_a_job_rests_goes_on_and_is_cancelled(fusegpt: Fusegpt, job: Job, store:
     store.update(store.get(job.id), state="paused")
     assert " queued " in fusegpt("resume", "night").out
     assert fusegpt("cancel", "night", "--json").json["state"] in ("stopping", "stopped")
+
+
+def test_one_trial_is_cancelled_and_the_job_goes_on(
+    fusegpt: Fusegpt, job: Job, store: JobStore, settings: Settings
+) -> None:
+    trial(store, job, 0, 0.9, {"model.norm": "layer"}, "running")
+    trial(store, job, 1, 0.7, {"model.norm": "rms"})
+    told = fusegpt("cancel", "night", "--trial", "0")
+    assert told.code == 0
+    assert told.out.startswith("trial_00000  cancelling")
+    assert is_cancelled(settings.runs / "night" / "trial_00000")
+    assert fusegpt("cancel", "night", "--trial", "0").code == 0, "to say it twice is to say it once"
+    assert fusegpt("cancel", "night", "--trial", "2", "--json").json["state"] == "cancelled"
+    told = fusegpt("cancel", "night", "--trial", "1")
+    assert (told.code, told.err) == (
+        4,
+        "error: trial_00001 of job night is finished: there is nothing to cancel\n",
+    )
+    assert fusegpt("cancel", "night", "--trial", "999").code == 3
+    states = [each["state"] for each in fusegpt("status", "night", "--json").json["trials"]]
+    assert states == ["cancelling", "finished", "cancelled"]
+    assert store.get(job.id).state == "running"
 
 
 @pytest.mark.parametrize("verb", ["status", "logs", "cancel", "pause", "resume"])

@@ -123,7 +123,10 @@ def test_pictures_are_artifacts_that_can_be_read_back_from_a_path_with_a_space(
     assert (settings.home / "mlartifacts").is_dir()
 
 
-@pytest.mark.parametrize(("state", "status"), [("finished", "FINISHED"), ("stopped", "FINISHED"), ("failed", "FAILED")])
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("finished", "FINISHED"), ("stopped", "FINISHED"), ("cancelled", "KILLED"), ("failed", "FAILED")],
+)
 def test_how_a_trial_ended_is_its_status_and_its_state(
     settings: Settings, search: Search, trial: Trial, state: str, status: str
 ) -> None:

@@ -1,0 +1,43 @@
+"""One trial of a search is cancelled, on a real Ray: it keeps its state, and the others go on."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import standin
+from standin import Notes, experiment, search_of
+
+from service.cluster import notes
+from service.cluster.record import read_trials, trial_folder
+from service.cluster.tune import search
+from service.events import Trial
+from service.settings import Settings
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_of_two_cpus")]
+
+
+def test_a_cancelled_trial_keeps_its_state_and_its_place_goes_to_the_next(module_settings: Settings) -> None:
+    asked = search_of(module_settings.runs / "cancelled", experiment(trials=4, epochs=60))
+
+    class Cancels(Notes):
+        def trial_reported(self, trial: Trial) -> None:
+            super().trial_reported(trial)
+            if (trial.number, trial.epoch) == (0, 3):
+                notes.cancel(trial.folder)
+
+    notes.cancel(trial_folder(asked, 3))
+    told, began = Cancels(), time.monotonic()
+    trials = search(asked, module_settings, [told], run_trial=standin.train)
+    assert [trial.state for trial in trials if trial.number in (0, 3)] == ["cancelled", "cancelled"]
+    assert {trial.state for trial in trials[1:3]} <= {"finished", "failed"}
+    assert 3 <= trials[0].epoch < 60
+    assert trials[0].best is not None
+    assert (trials[0].folder / "checkpoint.txt").exists(), "what it came to is kept"
+    assert not (trials[3].folder / "epochs.txt").exists(), "one that had not begun never trains"
+    assert trials[3].epoch == 0
+    assert [record.state for record in read_trials(asked)] == [trial.state for trial in trials]
+    assert sorted(note[1] for note in told.notes if note[0] == "trial_ended") == [trial.id for trial in trials]
+    assert time.monotonic() - began < 60
+    again = search(asked, module_settings, [], resume=True, run_trial=standin.train)
+    assert again == trials, "a search that is taken up again leaves it so"
