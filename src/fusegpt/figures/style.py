@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 INK, MUTED, FAINT, PAPER = "#20252B", "#6B7280", "#DDE1E6", "#FFFFFF"
 TRUTH, PREDICTION, BASELINE, TARGET = "#0B8F7A", "#E4512B", "#8B6FC0", "#E8A317"
@@ -96,3 +97,8 @@ def labelled(axes: Axes, x: str, y: str, title: str = "") -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def is_logarithmic(numbers: NDArray[np.floating[Any]]) -> bool:
+    """Whether numbers are so far apart that only their logarithms can share an axis."""
+    return bool(numbers.min() > 0 and numbers.max() / numbers.min() > 50)
