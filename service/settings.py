@@ -21,6 +21,9 @@ class Settings(Config):
     ray_dashboard: str = Field(
         default="", description="RAY_API_SERVER_ADDRESS: URL of the head's dashboard; empty is port 8265 of the head."
     )
+    ray_auth_token: str = Field(
+        default="", description="RAY_AUTH_TOKEN, or what is in the file RAY_AUTH_TOKEN_PATH.", repr=False
+    )
     tracking_uri: str = Field(description="MLFLOW_TRACKING_URI: empty keeps a SQLite database under home.")
     host: str = Field(default="127.0.0.1", description="FUSEGPT_HOST: the interface that the endpoint listens on.")
     port: int = Field(
@@ -80,6 +83,7 @@ class Settings(Config):
             data=_path(data) if data else None,
             ray_address="" if environment.get("RAY_ADDRESS") == "local" else environment.get("RAY_ADDRESS", ""),
             ray_dashboard=_url(environment, "RAY_API_SERVER_ADDRESS", "http://head:8265"),
+            ray_auth_token=_ray_auth_token(environment),
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
             host=environment.get("FUSEGPT_HOST") or "127.0.0.1",
             port=_port(environment, "FUSEGPT_PORT", "8700"),
@@ -94,7 +98,9 @@ class Settings(Config):
         )
 
     def environment(self) -> dict[str, str]:
-        """The variables from which a job's process reads the same settings. It asks no API, and gets nobody's token."""
+        """The variables from which a job's process reads the same settings. It asks no API, and gets nobody's token;
+        Ray's it has from the host that it runs on.
+        """
         return {
             "FUSEGPT_HOME": str(self.home),
             "FUSEGPT_DATA": str(self.data or ""),
@@ -121,6 +127,16 @@ def _url(environment: Mapping[str, str], name: str, example: str) -> str:
     if written and not re.match(r"https?://[^/?#\s]+", written):
         raise ValueError(f"{name}: {written!r} is no URL; write e.g. {example}")
     return written.rstrip("/")
+
+
+def _ray_auth_token(environment: Mapping[str, str]) -> str:
+    path = environment.get("RAY_AUTH_TOKEN_PATH", "")
+    if environment.get("RAY_AUTH_TOKEN") or not path:
+        return environment.get("RAY_AUTH_TOKEN", "")
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ValueError(f"RAY_AUTH_TOKEN_PATH: {path} cannot be read ({error.strerror})") from None
 
 
 def _count(environment: Mapping[str, str], name: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uvicorn
 
 from service.api.app import create_app
+from service.cluster.job_runner import RayJobRunner
 from service.jobs.local_runner import LocalRunner
+from service.jobs.runner import JobRunner
 from service.jobs.store import open_store
 from service.registry import Registry
 from service.settings import Settings
@@ -20,9 +22,14 @@ def serve(settings: Settings) -> None:
     """
     store = open_store(settings.store_url)
     try:
-        app = create_app(settings, store, LocalRunner(settings), Registry(settings))
+        app = create_app(settings, store, _runner(settings), Registry(settings))
         uvicorn.run(
             app, host=settings.api_host, port=settings.api_port, timeout_graceful_shutdown=GRACE_S, log_level="warning"
         )
     finally:
         store.close()
+
+
+def _runner(settings: Settings) -> JobRunner:
+    """On the cluster where there is one; else beside this server."""
+    return RayJobRunner(settings) if settings.ray_address else LocalRunner(settings)

@@ -9,9 +9,9 @@ import contextlib
 import logging
 import threading
 
-from service.errors import ServiceError
+from service.errors import ClusterUnreachable, ServiceError, sentence
 from service.jobs.job import Job, now
-from service.jobs.queue import take_turn
+from service.jobs.queue import Turn, take_turn
 from service.jobs.retry import Failure
 from service.jobs.runner import JobRunner
 from service.jobs.state import ACTIVE
@@ -49,7 +49,7 @@ class Dispatcher:
                 self._look_after(job)
         active = self._store.jobs(states=ACTIVE, limit=MANY)
         queued = self._store.jobs(states=["queued"], limit=MANY)
-        turn = take_turn(queued, active, self._runner.capacity(), self._jobs, now())
+        turn = self._decide(queued, active)
         for job in turn.start:
             with contextlib.suppress(Conflict):
                 self._start(job)
@@ -57,6 +57,13 @@ class Dispatcher:
             if job.reason != (reason := turn.waits.get(job.id, job.reason)):
                 with contextlib.suppress(Conflict):
                     self._store.update(job, reason=reason)
+
+    def _decide(self, queued: list[Job], active: list[Job]) -> Turn:
+        try:
+            capacity = self._runner.capacity()
+        except ClusterUnreachable as error:
+            return Turn(waits={job.id: sentence(error) for job in queued})
+        return take_turn(queued, active, capacity, self._jobs, now())
 
     def _turns(self) -> None:
         while not self._ended.wait(TURN_S):
@@ -85,5 +92,8 @@ class Dispatcher:
         starting = self._store.update(job, state="starting", reason="", **changes)
         try:
             self._runner.start(starting)
+        except ClusterUnreachable as error:
+            # Should it have been taken all the same, then as an attempt that is no longer the job's: it claims nothing.
+            self._store.update(starting, **failed(starting, Failure("unreachable", sentence(error))))
         except OSError as error:
             self._store.update(starting, **failed(starting, Failure("other", f"no process could be started: {error}")))

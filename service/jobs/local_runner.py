@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from service.cluster.dashboard import Dashboard
 from service.jobs.job import Handle, Job, now
-from service.jobs.queue import Capacity
+from service.jobs.log import log_of, read_from
+from service.jobs.queue import Capacity, capacity_of
 from service.jobs.runner import Life
 from service.settings import Settings
 
@@ -28,16 +30,20 @@ class LocalRunner:
 
     def __init__(self, settings: Settings, command: Sequence[str] = WORKER) -> None:
         self._settings, self._command = settings, command
+        self._dashboard = Dashboard(settings) if settings.ray_address else None
         self._children: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
     def capacity(self) -> Capacity:
+        """That of the cluster which its jobs will join, where there is one. Raises ClusterUnreachable."""
+        if self._dashboard is not None:
+            return capacity_of(self._dashboard.nodes())
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
         return Capacity(float(len(psutil.Process().cpu_affinity() or ()) or os.cpu_count() or 1), float(gpus))
 
     def start(self, job: Job) -> None:
         """Raises OSError where no process can be started."""
-        log = self._log(job)
+        log = log_of(self._settings, job)
         log.parent.mkdir(parents=True, exist_ok=True)
         # The store's URL may hold a password: in the environment, not in the command, where everybody can read it.
         environment = {**os.environ, **self._settings.environment(), "PYTHONUNBUFFERED": "1"}
@@ -72,12 +78,7 @@ class LocalRunner:
                 os.killpg(pid, signal.SIGKILL)
 
     def read_log(self, job: Job, offset: int, limit: int = 1 << 16) -> bytes:
-        try:
-            with self._log(job).open("rb") as file:
-                file.seek(offset)
-                return file.read(limit)
-        except FileNotFoundError:
-            return b""
+        return read_from(log_of(self._settings, job), offset, limit)
 
     def _unclaimed(self, job: Job) -> Life:
         """A process that has not told yet where it is; after a restart nobody knows it, and it gets its time."""
@@ -91,9 +92,6 @@ class LocalRunner:
         with self._lock:
             for child in self._children.values():
                 child.poll()
-
-    def _log(self, job: Job) -> Path:
-        return self._settings.home / "jobs" / f"{job.id}.log"
 
 
 def this_process() -> Handle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,10 +15,11 @@ KINDS = {"cpus": "CPU", "gpus": "GPU"}
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the machine or the cluster has, whoever uses it at the moment."""
+    """What the machine or the cluster has, whoever uses it at the moment; a worker is never spread over two `nodes`."""
 
     cpus: float
     gpus: float = 0.0
+    nodes: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass
@@ -29,13 +30,20 @@ class Turn:
     waits: dict[str, str] = field(default_factory=dict)
 
 
+def capacity_of(nodes: Iterable[Mapping[str, float]]) -> Capacity:
+    """What nodes that have so much ({"CPU": ..., "GPU": ...} each) are together."""
+    nodes = tuple(nodes)
+    cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in KINDS.values())
+    return Capacity(cpus, gpus, nodes)
+
+
 def held_by(experiment: Experiment, capacity: Capacity) -> Capacity:
     """What a job of this experiment holds while it runs: all trials that run at once.
 
     Raises SettingError where not even one trial fits.
     """
     resources = experiment.resources
-    at_once = trials_at_once(resources, [{"CPU": capacity.cpus, "GPU": capacity.gpus}])
+    at_once = trials_at_once(resources, capacity.nodes or [{"CPU": capacity.cpus, "GPU": capacity.gpus}])
     workers = min(at_once, experiment.search.trials) * resources.workers_per_trial
     return Capacity(workers * resources.cpus_per_worker, workers * resources.gpus_per_worker)
 

@@ -19,7 +19,7 @@ class JobRunner(Protocol):
     """Safe for several threads. A new one, after a restart, finds the processes of the one before."""
 
     def capacity(self) -> Capacity:
-        """What there is to run jobs on."""
+        """What there is to run jobs on. Raises ClusterUnreachable where a cluster has it and does not answer."""
         ...
 
     def start(self, job: Job) -> None:
