@@ -1,0 +1,135 @@
+"""`Stack`: docker-compose.yml brought up without Docker, each service on a host of its own, from this environment.
+
+A service is started by its own command, with the image's and its own environment; its volumes are folders. It counts
+as healthy when its own health check says so.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import postgres_image
+from compose_file import Service, document, filled, image_environment, services
+from hosts import Host, Network
+
+POLL_S = 0.3
+
+
+class Stack:
+    """All services of some profiles, and laptops."""
+
+    def __init__(
+        self, folder: Path, variables: Mapping[str, str], profiles: set[str], scale: Mapping[str, int]
+    ) -> None:
+        self._folder, self._scale = folder, scale
+        chosen = services(variables)
+        self.services = {n: s for n, s in chosen.items() if not s.profiles or profiles & set(s.profiles)}
+        self._secrets = {name: each["file"] for name, each in filled(document()["secrets"], variables).items()}
+        self.network = Network(folder / "hosts")
+        self.hosts: dict[str, Host] = {}
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._started: dict[str, float] = {}
+        (folder / "logs").mkdir()
+
+    def up(self) -> None:
+        """Start all, each when what it depends on is healthy; returns when every one is."""
+        waiting, healthy = dict(self.services), set[str]()
+        while len(healthy) < len(self.services):
+            for name, service in list(waiting.items()):
+                if set(service.after) <= healthy:
+                    for host in self.names(name):
+                        self.start(name, host)
+                    del waiting[name]
+            healthy |= {name for name in self.services if name not in waiting and self._looks_healthy(name)}
+            time.sleep(POLL_S)
+
+    def names(self, service: str) -> list[str]:
+        """The hosts of a service."""
+        count = self._scale.get(service)
+        return [service] if count is None else [f"{service}-{number}" for number in range(1, count + 1)]
+
+    def start(self, service: str, host: str = "") -> None:
+        """Start a service on its host, as Compose does again after a crash."""
+        name = host or service
+        if name not in self.hosts:
+            self.hosts[name] = self.network.add(name)
+        found = self.services[service]
+        environment = self._environment(found, self.hosts[name])
+        log = self._folder / "logs" / f"{name}.log"
+        self._running[name] = self.hosts[name].start(self._command(found), environment, log=log)
+        self._started[name] = time.monotonic()
+
+    def kill(self, host: str) -> None:
+        """Every process of a host ends, by kill -9."""
+        self.hosts[host].kill()
+        self._running[host].wait(10)
+
+    def wait_healthy(self, service: str) -> None:
+        """Until the health checks of a service succeed."""
+        while not self._looks_healthy(service):
+            time.sleep(POLL_S)
+
+    def laptop(self, name: str) -> Host:
+        """One more host, on which nothing runs."""
+        return self.network.add(name)
+
+    def log(self, host: str) -> str:
+        return (self._folder / "logs" / f"{host}.log").read_text(errors="replace")
+
+    def path(self, volume: str) -> Path:
+        """The folder behind a volume."""
+        folder = self._folder / "volumes" / volume
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        self.network.close()
+        for process in self._running.values():
+            process.wait(10)
+
+    def _looks_healthy(self, service: str) -> bool:
+        found = self.services[service]
+        for name in self.names(service):
+            host = self.hosts[name]
+            done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
+            if done.returncode == 0:
+                continue
+            assert self._running[name].poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
+            late = time.monotonic() > self._started[name] + found.health_s
+            assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
+            return False
+        return True
+
+    def _command(self, service: Service) -> list[str]:
+        if service.is_ours:
+            return self._mapped(service.command, service)
+        configs = document()["configs"]
+        scripts = [configs[each["source"]]["content"] for each in service.raw["configs"]]
+        return postgres_image.prepare(self.path(service.volumes[0].source), service.environment, scripts)
+
+    def _environment(self, service: Service, host: Host) -> dict[str, str]:
+        set_here = dict(zip(service.environment, self._mapped(service.environment.values(), service), strict=True))
+        return {**plain_environment(host), **(image_environment() if service.is_ours else {}), **set_here}
+
+    def _mapped(self, words: Iterable[str], service: Service) -> list[str]:
+        """Paths in a container as paths of this machine."""
+        mapped = list(words)
+        places = {volume.target: volume.source for volume in service.volumes}
+        folders = {t: s if s.startswith("/") else str(self.path(s)) for t, s in places.items()}
+        folders |= {f"/run/secrets/{name}": self._secrets[name] for name in service.raw.get("secrets", [])}
+        for target, folder in folders.items():
+            mapped = [re.sub(rf"(?<![\w./-]){re.escape(target)}(?![\w-])", folder, word) for word in mapped]
+        return mapped
+
+
+def plain_environment(host: Host) -> dict[str, str]:
+    """What a container has of its environment, where the programs of the image are those of this one."""
+    programs = [Path(sys.executable).parent, postgres_image.programs(), "/usr/local/bin", "/usr/bin", "/bin"]
+    home = host.folder / "home"
+    home.mkdir(exist_ok=True)
+    return {"PATH": ":".join(map(str, filter(None, programs))), "HOME": str(home), "LANG": "C.UTF-8"}
