@@ -35,12 +35,12 @@ def test_published_weights_are_not_fetched_to_be_counted() -> None:
 
 def test_latency_is_the_median_of_forwards_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([t for took in [0.010, 0.020, 0.500] * 10 for t in (0.0, took)])
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr("fusegpt.costs.time.perf_counter", lambda: next(clock))
     monkeypatch.setattr(costs, "SECONDS", 60.0)
     assert costs.latency_ms(tiny()) == pytest.approx(20.0)
 
 
 def test_latency_of_a_slow_model_is_measured_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.5, 0.0, 1.5])
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr("fusegpt.costs.time.perf_counter", lambda: next(clock))
     assert costs.latency_ms(tiny()) == pytest.approx(1500.0)

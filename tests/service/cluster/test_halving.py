@@ -47,10 +47,12 @@ def test_trials_of_before_the_interruption_still_set_the_bar(tmp_path: Path) -> 
 
 def test_an_interrupted_trial_is_not_judged_twice_at_one_rung(tmp_path: Path) -> None:
     interrupted = TrialRecord(number=3, drawn={}, state="running", values={1: 1.0})
-    other = TrialRecord(number=4, drawn={}, state="finished", values={1: 1.5})
+    other = TrialRecord(number=4, drawn={}, state="finished", values={1: 0.5})
     scheduler, again = halving(tmp_path, [other, interrupted]), trial(3)
     scheduler.on_trial_add(None, again)
-    rung = scheduler._brackets[0]._rungs[-1][1]
-    assert sorted(rung.values()) == [-1.5, -1.0]
-    decide(scheduler, again, 1, 1.0)
-    assert sorted(rung.values()) == [-1.5, -1.0]
+    assert decide(scheduler, again, 1, 1.0) == "CONTINUE", "the rung is behind it"
+    assert decide(scheduler, again, 2, 1.0) == "CONTINUE", "nobody else has come so far"
+
+
+def test_a_result_without_an_epoch_decides_nothing(tmp_path: Path) -> None:
+    assert str(halving(tmp_path, []).on_trial_result(None, trial(0), {"ended": True})) == "CONTINUE"
