@@ -234,22 +234,30 @@ def best(
     browse.best(name, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt promote fusion_waypoints 7 --canary 0.1")
 def promote(
     name: Name,
-    version: Annotated[int, typer.Option(help="Which registered version; the newest when left out.")] = 0,
+    version: Annotated[int, typer.Argument(metavar="[VERSION]", help="The newest when left out.", min=0)] = 0,
+    canary: Annotated[
+        float, typer.Option(metavar="SHARE", help="Let it answer this share of the requests first.", min=0, max=0.99)
+    ] = 0.0,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Let it see copies of the requests first.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the gate, e.g. gate.latency_ratio=2. Repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Promote even where the gate says no; recorded as forced.")] = False,
     json: Json = False,
 ) -> None:
-    """Make a registered version the champion, if it beats the present one on the held-out split."""
+    """Make a registered version the champion, if it passes the gate beside the present one."""
     from service.commands import models
 
-    models.promote(name, version, force=force, json=json)
+    models.promote(name, version, canary=canary, shadow=shadow, gate=set_ or [], force=force, json=json)
 
 
 @app.command()
 def rollback(name: Name, json: Json = False) -> None:
-    """Give the alias `champion` back to the version that had it before."""
+    """End a canary or a shadow; where there is none, give the alias `champion` back to the version before."""
     from service.commands import models
 
     models.rollback(name, json=json)

@@ -160,11 +160,11 @@ class HttpModels(Line):
         """Newest first."""
         return list(self._answer("GET", f"/v1/models/{name}/versions"))
 
-    def promote(self, name: str, version: int, force: bool) -> Json:
+    def promote(self, name: str, version: int, asked: Json) -> Json:
         """What the gate decided, also where it said no. It may take its time: it looks at every held-out sample."""
         path = f"/v1/models/{name}/versions/{version}/promote"
         try:
-            return self._asked("POST", path, json={"force": force}, timeout=None)
+            return self._asked("POST", path, json=asked, timeout=None)
         except GateRefused as refused:
             return refused.decision
 

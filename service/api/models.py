@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
@@ -11,7 +11,7 @@ import experiments
 from service.api.access import Admin, Submitter, Viewer
 from service.api.problems import problems
 from service.api.services import Services, Use
-from service.api.wire import Comparison, DecisionView, PromoteRequest, VersionView
+from service.api.wire import Comparison, DecisionView, Ended, PromoteRequest, VersionView
 from service.endpoint.problem import ProblemError
 from service.errors import NotFound
 from service.jobs.journal import finite
@@ -21,6 +21,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The experiment's name.")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.")]
 LARGEST_VERSION = 2**31 - 1
+WORDS = {"force": "force a promotion", "gate": "change the gate"}
 
 
 @router.get("/{name}/versions", responses=problems(404))
@@ -51,24 +52,34 @@ def compare(
 
 @router.post("/{name}/versions/{number}/promote", responses=problems(404, 409))
 def promote(name: Name, number: Number, asked: PromoteRequest, use: Use, caller: Submitter) -> DecisionView:
-    """Make a version champion if it beats the present one on the held-out split. 409 where the gate says no."""
+    """Make a version champion (or try it first) if it passes the gate beside the present one. 409 where it does not."""
     _known(name)
-    if asked.force and not caller.may("admin"):
-        raise ProblemError(403, f"{caller.name} is {caller.role}; to force a promotion needs admin", "force")
-    decision = use.registry.promote(name, number, asked.force)
-    figures = {key: finite(value) for key, value in decision.figures.items()}
-    view = DecisionView.model_validate({**asdict(decision), "figures": figures})
+    for field, wanted in {"force": asked.force, "gate": asked.gate}.items():
+        if wanted and not caller.may("admin"):
+            raise ProblemError(403, f"{caller.name} is {caller.role}; to {WORDS[field]} needs admin", field)
+    decision = use.registry.promote(name, number, asked.force, rollout=asked.rollout, gate=asked.gate)
+    view = DecisionView.model_validate(_finite(asdict(decision)))
     if not view.accepted:
         raise ProblemError(409, view.reason, extra={"decision": view.model_dump()})
     return view
 
 
 @router.post("/{name}/rollback", responses=problems(404, 409))
-def rollback(name: Name, use: Use, _: Admin) -> VersionView:
-    """Make the champion before the present one champion again."""
+def rollback(name: Name, use: Use, _: Admin) -> Ended:
+    """End a canary or a shadow; where there is none, make the champion before the present one champion again."""
     _known(name)
-    version = use.registry.rollback(name)
-    return VersionView.of(version, version.number)
+    ended = use.registry.end(name)
+    champion = VersionView.of(ended.champion, ended.champion.number)
+    return Ended(**champion.model_dump(), withdrawn=ended.withdrawn)
+
+
+def _finite(told: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(told, dict):
+        return {key: _finite(value) for key, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_finite(value) for value in told]
+    return finite(told) if isinstance(told, float) else told
 
 
 def _known(name: str) -> None:

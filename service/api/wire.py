@@ -9,6 +9,8 @@ from pydantic import AwareDatetime, Field
 from fusegpt.config import Config
 from service.jobs.job import Event, Job
 from service.jobs.state import JobState
+from service.registry.gate import GateConfig
+from service.registry.rollout import Rollout
 from service.registry.version import Version
 from service.spec import JobSpec
 
@@ -46,6 +48,8 @@ class PromoteRequest(Config):
     """How a version is to be promoted."""
 
     force: bool = Field(default=False, description="Also where the gate says no; needs the role admin.")
+    rollout: Rollout | None = Field(default=None, description="Try it beside the champion first.")
+    gate: GateConfig | None = Field(default=None, description="Another gate than the usual; needs the role admin.")
 
 
 class Problem(Config):
@@ -152,12 +156,27 @@ class VersionView(Config):
         )
 
 
+class Ended(VersionView):
+    """The champion after a rollback."""
+
+    withdrawn: int = Field(description="The version that is out of the traffic now.")
+
+
 class Comparison(Config):
     """Two versions by the figures of their trainings; what decides is the gate, on held-out samples."""
 
     version: VersionView = Field(description="The one.")
     against: VersionView = Field(description="The other; the champion unless asked otherwise.")
     differences: dict[str, float] = Field(description="Figure -> the one's value less the other's, where both have it.")
+
+
+class CheckView(Config):
+    """One question of the gate."""
+
+    name: str = Field(description="error, latency, size or signature.")
+    passed: bool = Field(description="Whether it was passed.")
+    told: str = Field(description="What was found, in words.")
+    figures: dict[str, float | None] = Field(description="The figures behind it.")
 
 
 class DecisionView(Config):
@@ -169,6 +188,7 @@ class DecisionView(Config):
     challenger: int = Field(description="The version that asked.")
     champion: int | None = Field(description="The version that it was compared with.")
     forced: bool = Field(description="Whether it was promoted though the gate said no.")
+    checks: list[CheckView] = Field(description="Every question of the gate.")
 
 
 class ExperimentView(Config):

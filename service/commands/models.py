@@ -9,40 +9,69 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
+from pydantic import ValidationError
 
 import experiments
-from fusegpt.config import SettingError
+from fusegpt.config import SettingError, explain
+from service.api.wire import PromoteRequest
 from service.cli import show
 from service.client import Client
 from service.errors import NotFound, Refused
-from service.registry import Registry
+from service.registry import GateConfig, Registry, Rollout
 from service.remote import HttpModels, Json
 from service.settings import Settings
+from service.spec import parse_assignments
 
 
-def promote(name: str, version: int, *, force: bool, json: bool) -> None:
+def promote(name: str, version: int, *, canary: float, shadow: bool, gate: list[str], force: bool, json: bool) -> None:
     """Let a version pass the gate, of the API that FUSEGPT_ADDRESS names or here. Raises Refused where it says no."""
     experiments.load(name)
     settings = Settings.read()
-    decision = (_promoted_there if settings.address else _promoted_here)(settings, name, version, force)
+    asked = PromoteRequest(force=force, rollout=_rollout(canary, shadow), gate=_gate(gate))
+    decision = (_promoted_there if settings.address else _promoted_here)(settings, name, version, asked)
     if json:
         show(decision)
     if not decision["accepted"]:
         raise Refused(decision["reason"])
     if not json:
         typer.echo(decision["reason"])
+        for check in decision["checks"]:
+            typer.echo(f"  {'ok' if check['passed'] else 'no'}  {check['name']}: {check['told']}")
 
 
-def _promoted_here(settings: Settings, name: str, version: int, force: bool) -> Json:
+def _rollout(canary: float, shadow: bool) -> Rollout | None:
+    if canary and shadow:
+        raise SettingError("--canary, --shadow: a version is tried in one way at a time")
+    if shadow:
+        return Rollout(mode="shadow")
+    return Rollout(mode="canary", share=canary) if canary else None
+
+
+def _gate(assignments: list[str]) -> GateConfig | None:
+    """The gate with what `--set gate.KEY=VALUE` changes; None where nothing does. Raises SettingError."""
+    changes = {}
+    for key, value in parse_assignments(assignments).items():
+        if not key.startswith("gate."):
+            raise SettingError(f"{key}: only settings of the gate can be changed here, e.g. gate.latency_ratio=2")
+        changes[key.removeprefix("gate.")] = value
+    try:
+        return GateConfig.model_validate(changes) if changes else None
+    except ValidationError as error:
+        told = explain(error, known=GateConfig.model_fields)
+        raise SettingError("\n".join(f"gate.{line}" for line in told.splitlines())) from None
+
+
+def _promoted_here(settings: Settings, name: str, version: int, asked: PromoteRequest) -> Json:
     registry = Registry(settings)
     newest = next((each.number for each in registry.versions(name)), 0)
-    return asdict(registry.promote(name, version or _known(newest, name), force))
+    number = version or _known(newest, name)
+    return asdict(registry.promote(name, number, asked.force, rollout=asked.rollout, gate=asked.gate))
 
 
-def _promoted_there(settings: Settings, name: str, version: int, force: bool) -> Json:
+def _promoted_there(settings: Settings, name: str, version: int, asked: PromoteRequest) -> Json:
     with closing(HttpModels(settings.address, settings.token)) as models:
         newest = next((int(each["version"]) for each in models.versions(name)), 0)
-        return models.promote(name, version or _known(newest, name), force)
+        return models.promote(name, version or _known(newest, name), asked.model_dump(mode="json"))
 
 
 def _known(newest: int, name: str) -> int:
@@ -52,17 +81,19 @@ def _known(newest: int, name: str) -> int:
 
 
 def rollback(name: str, *, json: bool) -> None:
-    """Give the alias back to the champion before."""
+    """End what is tried, or give the alias back to the champion before."""
     experiments.load(name)
     settings = Settings.read()
     if settings.address:
         with closing(HttpModels(settings.address, settings.token)) as models:
-            number = int(models.rollback(name)["version"])
+            told = models.rollback(name)
+        number, withdrawn = int(told["version"]), int(told["withdrawn"])
     else:
-        number = Registry(settings).rollback(name).number
+        ended = Registry(settings).end(name)
+        number, withdrawn = ended.champion.number, ended.withdrawn
     if json:
-        return show({"name": name, "champion": number})
-    typer.echo(f"champion of {name}: version {number}")
+        return show({"name": name, "champion": number, "withdrawn": withdrawn})
+    typer.echo(f"champion of {name}: version {number} (version {withdrawn} is out of the traffic)")
     return None
 
 

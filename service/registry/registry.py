@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.errors import NotFound, Refused
+from service.registry import side_by_side
 from service.registry.files import checked, fetched
-from service.registry.gate import Decision, Evaluation, GateConfig, judge, judge_first
-from service.registry.version import SHA256, Version, version_of
+from service.registry.gate import Check, Decision, Evaluation, GateConfig, decided, judge, judge_first
+from service.registry.rollout import Challenger, Ended, Lineup, Rollout
+from service.registry.version import SHA256, WITHDRAWN, Version, version_of
 from service.settings import Settings
 from service.tracking.store import connect, database, reaching
 
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 
     from fusegpt.tasks.task import Metric
 
-ALIAS = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in MLflow
+ROLLOUT = "fusegpt.rollout"
 
 # (folder of the model, cache of packed data) -> its figures on the test split.
 Evaluator = Callable[[Path, Path], Evaluation]
+# (folder of the challenger, folder of the champion, what is asked) -> both side by side.
+Comparer = Callable[[Path, Path, GateConfig], side_by_side.Comparison]
 
 
 def evaluate_on_test(folder: Path, cache: Path) -> Evaluation:
@@ -56,9 +61,10 @@ class Registry:
         evaluate: Evaluator = evaluate_on_test,
         headline: Callable[[Path], Metric] = headline_of,
         gate: GateConfig | None = None,
+        compare: Comparer = side_by_side.compare,
     ) -> None:
         self._settings = settings
-        self._evaluate, self._headline = evaluate, headline
+        self._evaluate, self._headline, self._compare = evaluate, headline, compare
         self._gate = gate or GateConfig()
 
     def register(self, name: str, folder: Path, run_id: str, metrics: Mapping[str, float]) -> Version:
@@ -96,49 +102,96 @@ class Registry:
 
     def champion(self, name: str) -> Version | None:
         """The version that the alias names; None where there is none yet."""
-        if self._is_empty():
-            return None
-        from mlflow.exceptions import MlflowException
+        return self._by_alias(name, CHAMPION)
 
-        with reaching(self._settings):
-            try:
-                return version_of(self._client.get_model_version_by_alias(name, ALIAS))
-            except MlflowException as error:
-                # MLflow calls an alias that is not there an invalid parameter.
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
+    def challenger(self, name: str) -> Challenger | None:
+        """The version that is tried beside the champion; None where there is none."""
+        version = self._by_alias(name, CHALLENGER)
+        written = version.tags.get(ROLLOUT) if version else None
+        return Challenger(version, Rollout.model_validate_json(written)) if version and written else None
 
-    def promote(self, name: str, number: int, force: bool = False) -> Decision:
+    def lineup(self, name: str) -> Lineup:
+        """Who should answer now. A version that was withdrawn does not, whatever its alias says."""
+        champion, challenger = self.champion(name), self.challenger(name)
+        passed: set[int] = set()
+        while champion and champion.withdrawn and champion.previous_champion and champion.number not in passed:
+            passed.add(champion.number)
+            champion = self.version(name, champion.previous_champion)
+        if challenger and (challenger.version.withdrawn or champion is None):
+            challenger = None
+        return Lineup(champion, champion.previous_champion if champion else None, challenger)
+
+    def promote(
+        self,
+        name: str,
+        number: int,
+        force: bool = False,
+        *,
+        rollout: Rollout | None = None,
+        gate: GateConfig | None = None,
+    ) -> Decision:
         """Let a version pass the gate and, where it does (or with `force`), make it the champion.
 
-        The decision is kept on the version. Raises Refused where the champion changed while the gate was judging.
+        With a `rollout` it becomes the challenger: it is tried beside the champion until it is promoted or rolled
+        back. A shadow answers nobody, so it needs only to take the same inputs. The decision is kept on the version.
+        Raises Refused where the champion changed while the gate was judging, or where there is none to try it beside.
         """
         challenger, before = self.version(name, number), self.champion(name)
-        if before is not None and before.number == number:
+        if before is not None and before.number == number and not before.withdrawn:
             return Decision(True, f"version {number} of {name} is the champion already", {}, number, number)
-        decision = self._decide(challenger, before, force)
+        if rollout and before is None:
+            raise Refused(f"{name} has no champion to try version {number} beside; promote it without a rollout")
+        decision = self._decide(challenger, before, force, rollout, gate or self._gate)
         self._keep(challenger, decision)
         if decision.accepted:
             now = self.champion(name)
             if (now and now.number) != (before and before.number):
                 raise Refused(f"{name}: the champion changed while version {number} was judged; promote it again")
-            self._crown(challenger, before)
+            self._crown(challenger, before) if rollout is None else self._try_out(challenger, rollout)
         return decision
 
     def rollback(self, name: str) -> Version:
-        """Make the champion before the present one champion again. Raises Refused where there was none."""
-        present = self.champion(name)
+        """`end`, and who is champion then."""
+        return self.end(name).champion
+
+    def end(self, name: str, reason: str = "by hand") -> Ended:
+        """End what is being tried; where nothing is, make the champion before the present one champion again.
+
+        Raises Refused where there is no champion before.
+        """
+        present, challenger = self.champion(name), self.challenger(name)
         if present is None:
             raise NotFound(f"{name} has no champion")
+        if challenger is not None:
+            self._withdraw_challenger(challenger.version, reason)
+            return Ended(present, challenger.version.number)
         if present.previous_champion is None:
             raise Refused(f"version {present.number} of {name} is its first champion: there is none to go back to")
         previous = self.version(name, present.previous_champion)
-        with reaching(self._settings):
-            self._client.set_registered_model_alias(name, ALIAS, str(previous.number))
-            when = datetime.now(tz=UTC).isoformat(timespec="seconds")
-            self._client.set_model_version_tag(name, str(present.number), "fusegpt.rolled_back", when)
-        return previous
+        self._mark_withdrawn(present, reason)
+        self._set_alias(name, CHAMPION, previous.number)
+        return Ended(previous, present.number)
+
+    def withdraw(self, name: str, number: int, reason: str) -> bool:
+        """Take a version that misbehaves out of the traffic, as challenger or as champion; False where it is neither.
+
+        Several replicas may say so at once: only who finds the version still in its place moves an alias.
+        Raises Refused where a champion has none before it to go back to.
+        """
+        challenger, present = self.challenger(name), self.champion(name)
+        if challenger is not None and challenger.version.number == number:
+            self._withdraw_challenger(challenger.version, reason)
+            return True
+        if present is None or present.number != number:
+            return False
+        if present.previous_champion is None:
+            raise Refused(f"version {number} of {name} is its first champion: there is none to go back to")
+        # Marked first: from here on no replica loads it, even where this process dies before the alias moves.
+        self._mark_withdrawn(present, reason)
+        now = self.champion(name)
+        if now is not None and now.number == number:
+            self._set_alias(name, CHAMPION, present.previous_champion)
+        return True
 
     def download(self, version: Version) -> Path:
         """The version's files on this machine, checked against the hashes that it was registered with.
@@ -171,45 +224,118 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _decide(self, challenger: Version, champion: Version | None, force: bool) -> Decision:
-        decision = self._judged(challenger, champion)
+    def _by_alias(self, name: str, alias: str) -> Version | None:
+        if self._is_empty():
+            return None
+        from mlflow.exceptions import MlflowException
+
+        with reaching(self._settings):
+            try:
+                return version_of(self._client.get_model_version_by_alias(name, alias))
+            except MlflowException as error:
+                # MLflow calls an alias that is not there an invalid parameter.
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+
+    def _decide(
+        self, challenger: Version, champion: Version | None, force: bool, rollout: Rollout | None, gate: GateConfig
+    ) -> Decision:
+        checks = self._checks(challenger, champion, gate)
+        if rollout and rollout.mode == "shadow":
+            decision = decided([check for check in checks if check.name == "signature"])
+            decision = replace(decision, checks=checks)
+        else:
+            decision = decided(checks)
         who = f"version {challenger.number} of {challenger.name}"
         against = "" if champion is None else f" (champion: version {champion.number})"
         forced = force and not decision.accepted
+        accepted = decision.accepted or forced
+        tried = f"{rollout.told}: " if rollout and accepted else ""
         return replace(
             decision,
-            accepted=decision.accepted or forced,
-            reason=f"{who} {'is forced though it ' if forced else ''}{decision.reason}{against}",
+            accepted=accepted,
+            reason=f"{tried}{who} {'is forced though it ' if forced else ''}{decision.reason}{against}",
             challenger=challenger.number,
             champion=champion.number if champion else None,
             forced=forced,
         )
 
-    def _judged(self, challenger: Version, champion: Version | None) -> Decision:
+    def _checks(self, challenger: Version, champion: Version | None, gate: GateConfig) -> tuple[Check, ...]:
         folder, cache = self.download(challenger), self._settings.cache
         metric, new = self._headline(folder), self._evaluate(folder, cache)
         if champion is None:
-            return judge_first(metric, new, self._gate)
+            return (judge_first(metric, new, gate),)
         try:
-            old = self._evaluate(self.download(champion), cache)
+            before = self.download(champion)
+            old, beside = self._evaluate(before, cache), self._compare(folder, before, gate)
         except (ValueError, Refused) as error:
-            return Decision(False, f"cannot be compared: the champion cannot be judged any more ({error})")
-        return judge(metric, new, old, self._gate)
+            told = f"cannot be compared: the champion cannot be judged any more ({error})"
+            return (Check("error", False, told),)
+        return (judge(metric, new, old, gate), *side_by_side.checks(beside, gate))
 
     def _keep(self, version: Version, decision: Decision) -> None:
+        """On the version as it stands now, and in its run for good: a version may be judged more than once."""
+        written = asdict(decision)
         tags = {
             "validation_status": "approved" if decision.accepted else "rejected",
             "fusegpt.reason": decision.reason,
-            "fusegpt.decision": json.dumps(asdict(decision)),
+            "fusegpt.decision": json.dumps(written),
         }
         with reaching(self._settings):
             for key, value in tags.items():
                 self._client.set_model_version_tag(version.name, str(version.number), key, value)
+        self._write_down(version, "decision", written)
+
+    def _write_down(self, version: Version, what: str, told: Mapping[str, object]) -> None:
+        """A record among the artifacts of the version's run."""
+        file = f"gate/{_when()}-version-{version.number}-{what}.json".replace(":", "")
+        with reaching(self._settings):
+            self._client.log_dict(version.run_id, {"model": version.name, "when": _when(), **told}, file)
 
     def _crown(self, challenger: Version, before: Version | None) -> None:
         """Remember the way back first: the alias, moved last and in one step, is what counts."""
-        name, number = challenger.name, str(challenger.number)
+        name, number = challenger.name, challenger.number
+        if before is not None and before.number != number:
+            self._tag(challenger, "previous_champion", str(before.number))
+        self._untag(challenger, WITHDRAWN)
+        self._set_alias(name, CHAMPION, number)
+        tried = self.challenger(name)
+        if tried is not None and tried.version.number == number:
+            self._drop_challenger(name)
+
+    def _try_out(self, challenger: Version, rollout: Rollout) -> None:
+        self._tag(challenger, ROLLOUT, rollout.model_dump_json())
+        self._untag(challenger, WITHDRAWN)
+        self._set_alias(challenger.name, CHALLENGER, challenger.number)
+
+    def _withdraw_challenger(self, version: Version, reason: str) -> None:
+        self._mark_withdrawn(version, reason)
+        self._drop_challenger(version.name)
+
+    def _mark_withdrawn(self, version: Version, reason: str) -> None:
+        told = f"rolled back: {reason}"
+        self._tag(version, WITHDRAWN, told)
+        self._tag(version, "fusegpt.rolled_back", _when())
+        self._write_down(version, "withdrawn", {"version": version.number, "reason": told})
+
+    def _set_alias(self, name: str, alias: str, number: int) -> None:
         with reaching(self._settings):
-            if before is not None:
-                self._client.set_model_version_tag(name, number, "previous_champion", str(before.number))
-            self._client.set_registered_model_alias(name, ALIAS, number)
+            self._client.set_registered_model_alias(name, alias, str(number))
+
+    def _drop_challenger(self, name: str) -> None:
+        with reaching(self._settings):
+            self._client.delete_registered_model_alias(name, CHALLENGER)
+
+    def _tag(self, version: Version, key: str, value: str) -> None:
+        with reaching(self._settings):
+            self._client.set_model_version_tag(version.name, str(version.number), key, value)
+
+    def _untag(self, version: Version, key: str) -> None:
+        if key in version.tags:
+            with reaching(self._settings):
+                self._client.delete_model_version_tag(version.name, str(version.number), key)
+
+
+def _when() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SHA256 = "fusegpt.sha256."
+WITHDRAWN = "fusegpt.withdrawn"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Version:
     @property
     def reason(self) -> str:
         return self.tags.get("fusegpt.reason", "")
+
+    @property
+    def withdrawn(self) -> str:
+        """Why it was taken out of the traffic; empty where it was not, or was promoted anew."""
+        return self.tags.get(WITHDRAWN, "")
 
     @property
     def previous_champion(self) -> int | None:

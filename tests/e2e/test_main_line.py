@@ -101,7 +101,7 @@ def test_a_version_that_is_not_better_is_refused_and_the_champion_stays(home: Pa
 
 
 def test_a_forced_version_can_be_rolled_back(home: Path) -> None:
-    fusegpt(home, "promote", "fusion_waypoints", "--version", "2", "--force")
+    fusegpt(home, "promote", "fusion_waypoints", "2", "--force")
     assert fusegpt(home, "ls")["champions"] == {"fusion_waypoints": 2}
     assert fusegpt(home, "rollback", "fusion_waypoints")["champion"] == 1
 

@@ -19,10 +19,15 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number to judge by: its name as logged ("val/ade_m"), and which way is better."""
+    """A number to judge by: its name as logged ("val/ade_m"), and which way is better.
+
+    `baseline` is what a model that learnt nothing is called, where the task judges one beside: "constant_velocity",
+    whose figure is then "constant_velocity_ade_m". It knows the samples alone, not the model.
+    """
 
     name: str
     mode: Literal["min", "max"]
+    baseline: str = ""
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` beats `b`."""

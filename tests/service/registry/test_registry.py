@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fusegpt.tasks.task import Metric
 from service.errors import ClusterUnreachable, NotFound, Refused
 from service.registry import GateConfig, Registry, Version
+from service.registry.side_by_side import Comparison, size_of
 from service.settings import Settings
 from service.tracking.store import connect
 
@@ -34,9 +35,19 @@ def evaluate(folder: Path, _: Path) -> Figures:
     return Figures({"ade_m": errors, "constant_velocity_ade_m": np.full(50, 0.8)})
 
 
+def headline(_: Path) -> Metric:
+    return Metric("val/ade_m", "min", baseline="constant_velocity")
+
+
+def compare(new: Path, old: Path, _: GateConfig) -> Comparison:
+    """Two models of equal cost; the folder of a slow one says so."""
+    slower = 3.0 if (new / "metrics.json").read_text() == '"slow"' else 1.0
+    return Comparison(1.0 * slower, 1.0, slower, size_of(new), size_of(old), "")
+
+
 @pytest.fixture
 def registry(settings: Settings) -> Registry:
-    return Registry(settings, evaluate, lambda _: Metric("val/ade_m", "min"), GateConfig(resamples=200))
+    return Registry(settings, evaluate, headline, GateConfig(resamples=200), compare)
 
 
 @pytest.fixture
@@ -73,7 +84,7 @@ def test_the_first_champion_needs_no_other_and_a_better_one_takes_over(registry:
     first = registry.promote("toy", 2)
     assert first.accepted
     assert first.reason.startswith(
-        "version 2 of toy is the first champion: ade_m 0.505, better than the constant-velocity"
+        "version 2 of toy is the first champion: ade_m 0.505, better than the constant velocity"
     )
     second = registry.promote("toy", 3)
     assert (second.accepted, second.challenger, second.champion, champion(registry)) == (True, 3, 2, 3)
@@ -146,7 +157,7 @@ def test_a_champion_that_changed_meanwhile_is_not_overwritten(settings: Settings
         connect(settings).set_registered_model_alias("toy", "champion", "2")
         return evaluate(folder, cache)
 
-    meddled = Registry(settings, meddle, lambda _: Metric("val/ade_m", "min"))
+    meddled = Registry(settings, meddle, headline, compare=compare)
     with pytest.raises(Refused, match="the champion changed"):
         meddled.promote("toy", 3)
     assert champion(meddled) == 2
@@ -255,3 +266,32 @@ def test_a_registry_that_does_not_answer_is_an_error_that_names_its_setting(tmp_
     away = Registry(Settings(home=tmp_path, tracking_uri="http://127.0.0.1:9"))
     with pytest.raises(ClusterUnreachable, match="MLFLOW_TRACKING_URI"):
         away.champion("toy")
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_better_but_much_slower_one_is_refused_naming_the_setting_and_lets_the_gate_be_widened(
+    registry: Registry, versions: dict[str, Version], make_model: Any, make_run: Any
+) -> None:
+    registry.promote("toy", versions["poor"].number)
+    folder = make_model("good-and-slow")
+    (folder / "experiment.json").write_text('{"who": "good"}')
+    (folder / "metrics.json").write_text('"slow"')
+    slow = registry.register("toy", folder, make_run(), {}).number
+    decision = registry.promote("toy", slow)
+    assert not decision.accepted
+    assert "takes 3.00x the champion's time for a forward" in decision.reason
+    assert "more than gate.latency_ratio allows (1.5)" in decision.reason
+    assert {check.name: check.passed for check in decision.checks} == {
+        **{"error": True, "latency": False, "size": True, "signature": True}
+    }
+    assert registry.promote("toy", slow, gate=GateConfig(resamples=200, latency_ratio=4)).accepted
+
+
+@pytest.mark.usefixtures("versions")
+def test_every_decision_is_kept_among_the_artifacts_of_the_run(settings: Settings, registry: Registry) -> None:
+    registry.promote("toy", 2)
+    registry.promote("toy", 1)
+    (kept,) = (settings.home / "mlartifacts" / registry.version("toy", 1).run_id).rglob("*-version-1-decision.json")
+    told = json.loads(kept.read_text())
+    assert (told["model"], told["accepted"], told["champion"]) == ("toy", False, 2)
+    assert [check["name"] for check in told["checks"]] == ["error", "latency", "size", "signature"]

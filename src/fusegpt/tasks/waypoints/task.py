@@ -32,7 +32,7 @@ INPUTS = ("image", "lidar", "speed_mps", "target_point")
 class WaypointsTask:
     """Imitation of recorded waypoints by L1 (Chitta et al., TransFuser, PAMI 2022)."""
 
-    headline = Metric("val/ade_m", "min")
+    headline = Metric("val/ade_m", "min", baseline="constant_velocity")
 
     def __init__(self, experiment: Experiment) -> None:
         assert isinstance(experiment.model, FusionConfig)
