@@ -40,12 +40,21 @@ def search_of(experiment: Experiment, name: str, settings: Settings) -> Search:
 
 
 def tune(
-    search: Search, settings: Settings, observers: Sequence[Observer], *, resume: bool = False, promote: bool = True
+    search: Search,
+    settings: Settings,
+    observers: Sequence[Observer],
+    *,
+    resume: bool = False,
+    promote: bool = True,
+    as_job: bool = False,
 ) -> Outcome:
-    """Search the space on the cluster that `settings` names, register the best trial, promote it if it is better."""
+    """Search the space on the cluster that `settings` names, register the best trial, promote it if it is better.
+
+    `as_job`: it is a job of the service under the search's name.
+    """
     from service.cluster import tune as cluster
 
-    tracker = Tracker(settings)
+    tracker = Tracker(settings, as_job=as_job)
     trials = cluster.search(search, settings, [tracker, *observers], resume=resume)
     return _publish(search, trials, tracker, settings, promote=promote)
 

@@ -64,7 +64,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _tune(search: Search, settings: Settings, observers: list[Observer], resume: bool) -> Outcome:
     from service import run
 
-    return run.tune(search, settings, observers, resume=resume)
+    return run.tune(search, settings, observers, resume=resume, as_job=True)
 
 
 def _claim(store: JobStore, job_id: str, attempt: int) -> Job:

@@ -1,17 +1,18 @@
-"""The pictures of a search, as files for the tracker to send. A picture that cannot be drawn fails no search."""
+"""The pictures of a search, as files for the tracker to send; `Sketcher` draws them while the search goes on, too."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from service.events import Search, Trial, baseline_of, best_of
+from service.events import Search, Trial, best_of
+from service.tracking.overview import Told, draw_overview, tried
 
-# Trial id -> epoch -> value of the search's metric, as the tracker was told.
-Told = Mapping[str, Mapping[int, float]]
-
-log = logging.getLogger("fusegpt.tracking")
+# A search may not be held up by its pictures: they are drawn again after this long, and after this many times as long
+# as drawing took.
+PAUSE_S, PATIENCE = 60.0, 50
 
 
 def draw_trial(trial: Trial) -> list[Path]:
@@ -19,48 +20,14 @@ def draw_trial(trial: Trial) -> list[Path]:
     return sorted((trial.folder / "pictures").glob("*.png"))
 
 
-def draw_search(search: Search, trials: list[Trial], told: Told, cache: Path) -> list[Path]:
-    """The overview of the search, and the best trial's predictions against the truth."""
-    best = best_of(search, trials)
-    drawn = _tried(lambda: _overview(search, trials, told))
-    return drawn + (_tried(lambda: _predictions(best, search.folder / "pictures", cache)) if best else [])
+def draw_search(search: Search, trials: Sequence[Trial], told: Told, cache: Path) -> list[Path]:
+    """The overview of the search, and what the best trial's model does on data that it was not trained on."""
+    best = best_of(search, list(trials))
+    drawn = tried(lambda: draw_overview(search, trials, told))
+    return drawn + (tried(lambda: _best(best, search.folder / "pictures", cache)) if best else [])
 
 
-def _tried(draw: Callable[[], list[Path]]) -> list[Path]:
-    try:
-        return draw()
-    except Exception as error:
-        log.warning("tracking: a picture could not be drawn: %s: %s", type(error).__name__, error)
-        return []
-
-
-def _overview(search: Search, trials: list[Trial], told: Told) -> list[Path]:
-    """Learning curves, the best so far, and every searched setting against the metric."""
-    from fusegpt.figures.search import TrialCurve
-    from fusegpt.figures.search import draw_search as draw
-
-    curves = []
-    for trial in trials:
-        points = _curve(search, trial, told)
-        curves.append(TrialCurve(trial.number, trial.drawn, list(points), list(points.values()), trial.state))
-    if not any(curve.best(search.mode) is not None for curve in curves):
-        return []
-    file = search.folder / "pictures" / "search.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return [draw(curves, file, metric=search.metric, mode=search.mode, baseline=baseline_of(search, trials))]
-
-
-def _curve(search: Search, trial: Trial, told: Told) -> dict[int, float]:
-    """Epoch -> value: as the trial's own history has it where its folder is on this machine, else as it was told."""
-    from fusegpt.training.history import read_history
-
-    rows = read_history(trial.folder / "history.jsonl")
-    kept = {row.epoch: row.metrics[search.metric] for row in rows if search.metric in row.metrics}
-    return dict(sorted({**told.get(trial.id, {}), **kept}.items()))
-
-
-def _predictions(best: Trial, folder: Path, cache: Path) -> list[Path]:
-    """Predicted against true waypoints on data that the model was not trained on."""
+def _best(best: Trial, folder: Path, cache: Path) -> list[Path]:
     from fusegpt.predictor import Predictor
 
     if not (best.folder / "best").is_dir():
@@ -68,3 +35,34 @@ def _predictions(best: Trial, folder: Path, cache: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     predictor = Predictor.load(best.folder / "best")
     return predictor.task.draw(predictor.model, predictor.task.open_splits(cache).val, folder)
+
+
+class Sketcher:
+    """Draws in a thread, one picture set at a time, seldom."""
+
+    def __init__(self, draw: Callable[[], None], pause_s: float | None = None) -> None:
+        self._draw = draw
+        self._pause_s = PAUSE_S if pause_s is None else pause_s
+        self._next_at = time.monotonic() + self._pause_s
+        self._thread: threading.Thread | None = None
+
+    def nudge(self) -> None:
+        """There is something new. Returns at once."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if busy or time.monotonic() < self._next_at:
+            return
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Return when nothing is being drawn, and never draw again."""
+        self._next_at = float("inf")
+        if self._thread is not None:
+            self._thread.join()
+        self._next_at = float("inf")
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        self._draw()
+        ended = time.monotonic()
+        self._next_at = ended + max(self._pause_s, PATIENCE * (ended - began))

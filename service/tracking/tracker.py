@@ -7,6 +7,7 @@ records to MLflow. Where MLflow is away at the end, they stay in the search's fo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
@@ -19,7 +20,9 @@ from typing import Any, TypeVar, cast
 from service.errors import ClusterUnreachable
 from service.events import Search, Trial, best_of
 from service.settings import Settings
-from service.tracking.pictures import draw_search, draw_trial
+from service.tracking.description import describe, job_page
+from service.tracking.overview import draw_overview
+from service.tracking.pictures import Sketcher, draw_search, draw_trial
 from service.tracking.provenance import diff, provenance
 from service.tracking.recorder import Recorder
 from service.tracking.spool import Spool, SpoolInUseError
@@ -60,30 +63,37 @@ def _never_raises(method: _Method) -> _Method:
 
 
 class Tracker:
-    """Implements service.events.Observer for one search at a time; the same one again goes on in the same runs."""
+    """Implements service.events.Observer for one search at a time; the same one again goes on in the same runs.
 
-    def __init__(self, settings: Settings) -> None:
+    `as_job`: the search is a job of the service under the same name, to which its run links.
+    """
+
+    def __init__(self, settings: Settings, *, as_job: bool = False) -> None:
         self.troubled = False
-        self._settings = settings
+        self._settings, self._as_job = settings, as_job
         self._recorder = Recorder(settings)
         self._search: Search | None = None
         self._spool: Spool | None = None
         self._writer: Writer | None = None
         self._fingerprinted: set[str] = set()
+        self._trials: dict[str, Trial] = {}
         self._told: dict[str, dict[int, float]] = {}
+        self._sketcher: Sketcher | None = None
         self._lock = threading.Lock()
 
     @_never_raises
     def search_started(self, search: Search) -> None:
         self.close()
-        self.troubled, self._search, self._told, self._fingerprinted = False, search, {}, set()
+        self.troubled, self._search, self._fingerprinted = False, search, set()
+        self._trials, self._told, self._sketcher = {}, {}, Sketcher(self._sketch)
         self._spool = Spool(search.folder)
         # The first use of a new database takes seconds; the thread does it while the cluster starts.
         self._writer = Writer(self._spool, self._recorder.apply, before=lambda: _carry_others(self._settings))
         experiment, origin = search.experiment, provenance()
         tags = {
             **origin,
-            "mlflow.note.content": experiment.description,
+            "mlflow.note.content": describe(search, self._job_page),
+            **({"fusegpt.job": self._job_page} if self._as_job else {}),
             "fusegpt.state": "running",
             "fusegpt.metric": search.metric,
             "fusegpt.mode": search.mode,
@@ -96,6 +106,7 @@ class Tracker:
     @_never_raises
     def trial_started(self, trial: Trial) -> None:
         search = self._present()
+        self._trials[trial.id] = trial
         experiment = search.experiment.trial(trial.drawn)
         settings = {k: v for k, v in experiment.settings().items() if not k.startswith(_PARENT_ONLY)}
         tags = {
@@ -122,9 +133,14 @@ class Tracker:
         best = {} if trial.best is None else {f"best/{self._present().metric}": trial.best}
         self._put("end", trial, status=_STATUS[trial.state], epoch=trial.epoch, metrics=best, tags=tags)
         self._put_pictures(draw_trial(trial), trial)
+        self._trials[trial.id] = trial
+        if self._sketcher is not None:
+            self._sketcher.nudge()
 
     @_never_raises
     def search_ended(self, search: Search, trials: list[Trial]) -> None:
+        if self._sketcher is not None:
+            self._sketcher.close()
         best, state = best_of(search, trials), _state(trials)
         for trial in trials:
             if trial.state == "running":
@@ -138,6 +154,7 @@ class Tracker:
         figures = {} if best is None or best.best is None else {f"best/{search.metric}": best.best}
         self._put("end", status=_STATUS[state], metrics=figures, tags=tags)
         self._put_pictures(draw_search(search, trials, self._told, self._settings.cache))
+        self._put("tags", tags={"mlflow.note.content": describe(search, self._job_page, trials)})
         self.close()
 
     def run_id(self, trial: Trial) -> str:
@@ -160,6 +177,10 @@ class Tracker:
                 "tracking: %d records wait in %s for MLflow; the next search sends them", spool.pending(), spool.file
             )
         spool.close()
+
+    @property
+    def _job_page(self) -> str:
+        return job_page(self._settings, self._present().name) if self._as_job else ""
 
     def _present(self) -> Search:
         if self._search is None:
@@ -195,6 +216,18 @@ class Tracker:
     def _put_pictures(self, files: list[Path], trial: Trial | None = None) -> None:
         for file in files:
             self._put("artifact", trial, file=str(file), into="pictures")
+
+    @_never_raises
+    def _sketch(self) -> None:
+        """The pictures as far as the search has come, from the sketcher's thread.
+
+        A search that was taken up again is told of its earlier trials at its end only: its pictures wait until then.
+        """
+        search = self._present()
+        trials = [dataclasses.replace(trial, metrics=dict(trial.metrics)) for trial in list(self._trials.values())]
+        if len(trials) < len(list(search.folder.glob("trial_*"))):
+            return
+        self._put_pictures(draw_overview(search, trials, {id: dict(told) for id, told in list(self._told.items())}))
 
 
 def replay(settings: Settings) -> int:

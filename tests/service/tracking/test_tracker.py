@@ -106,7 +106,8 @@ def test_the_overview_of_the_search_is_a_picture_of_the_parent_run(
     track(settings, search, trial, 1, 2, 3)
     (parent,) = runs(settings, "search")
     assert [file.path for file in connect(settings).list_artifacts(parent.info.run_id, "pictures")] == [
-        "pictures/search.png"
+        "pictures/search.png",
+        "pictures/trials.csv",
     ]
 
 
