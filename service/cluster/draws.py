@@ -1,94 +1,133 @@
 """`Draws`: which settings each trial of a search tries.
 
-Trial 0 is the default settings. The others are drawn by Optuna, at random or by TPE from what earlier trials reached.
-A draw is a function of (search.seed, number) and, for TPE, of the trials told before it: a search that is taken up
-again draws what it would have drawn.
+Trial 0 is the default settings. The others are proposed by a sampler, moved to where they fit, and counted before they
+cost anything. A draw is a function of (search.seed, number) and, where the sampler learns, of the trials told before
+it: a search that is taken up again draws what it would have drawn.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Mapping
-from typing import Any, Literal
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
 
+from fusegpt.config import SettingError
+from fusegpt.costs import parameters
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer, LogUniform
+from service.cluster.rungs import milestones
+from service.cluster.samplers import AtRandom, ByBohb, ByTpe, Mode, Sampler, Told
 
 ATTEMPTS = 100  # draws for one trial before it is said that the space holds hardly any settings that fit each other
-TPE_START = 8  # trials told before TPE follows them; until then it draws at random
 
 
 class Draws:
-    """The draws of one search."""
+    """The draws of one search. `count` gives the number of parameters of a trial's model."""
 
-    def __init__(self, experiment: Experiment, mode: Literal["min", "max"]) -> None:
-        self._experiment = experiment
+    def __init__(self, experiment: Experiment, mode: Mode, count: Callable[[Experiment], int] = parameters) -> None:
+        self._experiment, self._count = experiment, count
         self._defaults = experiment.settings()
-        self._space = {key: distribution(domain) for key, domain in experiment.search.space.items()}
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
+        self._limits = experiment.search.constraints.limits()
+        self._sampler = _sampler(experiment, mode)
+        self._counted: dict[str, int] = {}
+        self.redrawn = 0  # draws that broke a limit before they started
 
     def draw(self, number: int, taken: Collection[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The settings of trial `number` by dotted key: those of the space, and whatever was moved to fit them.
 
         They are what the trial uses, after `Experiment.trial` has moved them to where they divide; and none of `taken`,
-        as long as there are others. Raises the last SettingError where hardly any drawn settings fit each other.
+        as long as there are others. Raises SettingError where hardly any drawn settings fit each other or the limit
+        of parameters.
         """
         if number == 0:
-            return {key: self._defaults[key] for key in self._space}
+            return self.defaults()
         used: dict[str, Any] = {}
         unfit: ValueError | None = None
         for attempt in range(ATTEMPTS):
             try:
-                used = self._used(self._draw(number, attempt))
+                drawn = self._used(self._draw(number, attempt))
+                self._refuse_large(drawn)
             except ValueError as error:
                 unfit = error
             else:
+                used = drawn
                 if used not in taken:
                     break
         if not used and unfit is not None:
             raise unfit
         return used
 
-    def tell(self, drawn: Mapping[str, Any], values: Mapping[int, float], stopped: bool) -> None:
-        """What a trial reached: the metric by epoch. One that was stopped early is judged by its last epoch."""
-        params = {key: drawn[key] for key in self._space}
-        if not values or not all(self._experiment.search.space[key].contains(value) for key, value in params.items()):
+    def defaults(self) -> dict[str, Any]:
+        """The default settings of what is searched."""
+        return {key: self._defaults[key] for key in self._experiment.search.space}
+
+    def excess(self, drawn: Mapping[str, Any]) -> str:
+        """Why these settings may not start: "infeasible: parameters 7,100,000 > 5,000,000"; empty where they may."""
+        most = self._limits.get("parameters")
+        if most is None or (counted := self.parameters(drawn)) <= most:
+            return ""
+        return f"infeasible: parameters {counted:,} > {most:,.0f}"
+
+    def parameters(self, drawn: Mapping[str, Any]) -> int:
+        """How many parameters the model of these settings has."""
+        shape = {key: value for key, value in drawn.items() if not key.startswith("training.")}
+        key = json.dumps(shape, sort_keys=True)
+        if key not in self._counted:
+            self._counted[key] = self._count(self._experiment.override(drawn))
+        return self._counted[key]
+
+    def tell(
+        self,
+        drawn: Mapping[str, Any],
+        values: Mapping[int, float],
+        stopped: bool,
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
+        """What a trial reached, the metric by epoch, and its model's costs. One that broke a limit has no values."""
+        search, costs = self._experiment.search, costs or {}
+        params = {key: drawn.get(key) for key in search.space}
+        if not all(search.space[key].contains(value) for key, value in params.items()):
             return  # the default settings may lie outside the space
-        best = (min if self._study.direction.name == "MINIMIZE" else max)(values.values())
-        self._study.add_trial(
-            create_trial(
-                state=TrialState.PRUNED if stopped else TrialState.COMPLETE,
-                value=best,
-                params=params,
-                distributions=self._space,
-                intermediate_values=dict(values),
-            )
-        )
+        excess = max((costs[name] / most - 1 for name, most in self._limits.items() if name in costs), default=0.0)
+        wanted = tuple(costs[name] for name in search.objectives if name in costs)
+        if values and len(wanted) == len(search.objectives):
+            self._sampler.tell(Told(params, values, wanted, stopped, excess))
+        elif excess > 0:
+            self._sampler.tell(Told(params, {}, broken=excess))
 
     def _draw(self, number: int, attempt: int) -> dict[str, Any]:
-        self._study.sampler = self._sampler(np.random.SeedSequence([self._experiment.search.seed, number, attempt]))
-        asked = self._study.ask(self._space)
-        self._study.tell(asked, state=TrialState.FAIL)  # only a question: what was used is told by `tell`
-        return dict(asked.params)
-
-    def _sampler(self, seed: np.random.SeedSequence) -> BaseSampler:
-        word = int(seed.generate_state(1)[0])
-        if self._experiment.search.algorithm != "tpe":
-            return RandomSampler(seed=word)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return TPESampler(seed=word, n_startup_trials=TPE_START, multivariate=True)
+        seed = np.random.SeedSequence([self._experiment.search.seed, number, attempt])
+        return self._sampler.ask(int(seed.generate_state(1)[0]))
 
     def _used(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        space = self._experiment.search.space
         settings = self._experiment.trial(drawn).settings()
-        return {key: value for key, value in settings.items() if key in self._space or value != self._defaults[key]}
+        return {key: value for key, value in settings.items() if key in space or value != self._defaults[key]}
+
+    def _refuse_large(self, drawn: Mapping[str, Any]) -> None:
+        if not self.excess(drawn):
+            return
+        self.redrawn += 1
+        raise SettingError(
+            f"search.constraints.parameters.max: hardly any settings of search.space have as few as "
+            f"{self._limits['parameters']:,.0f} parameters; the smallest model that was drawn has "
+            f"{min(self._counted.values()):,}. Raise it, or search smaller models."
+        )
+
+
+def _sampler(experiment: Experiment, mode: Mode) -> Sampler:
+    search = experiment.search
+    space = {key: distribution(domain) for key, domain in search.space.items()}
+    if search.algorithm == "tpe":
+        return ByTpe(space, mode, len(search.objectives))
+    if search.algorithm == "bohb":
+        epochs = experiment.training.epochs
+        rungs = milestones(search.grace_epochs, epochs, search.reduction_factor)
+        return ByBohb(space, mode, [*rungs, epochs], len(search.objectives))
+    return AtRandom(space)
 
 
 def distribution(domain: Domain) -> BaseDistribution:

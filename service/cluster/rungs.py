@@ -21,10 +21,10 @@ class Rungs:
     ) -> None:
         self._sign = -1.0 if mode == "min" else 1.0
         self._factor, self._seed = factor, seed
-        milestones = _milestones(min(grace, epochs), epochs, factor)
-        count = len(milestones) + 1 if brackets else 1
+        bars = milestones(grace, epochs, factor)
+        count = len(bars) + 1 if brackets else 1
         # Bracket b leaves out the first b rungs; the last has none. Each is a competition of its own.
-        self._rungs = [{epoch: dict[int, float]() for epoch in milestones[first:]} for first in range(count)]
+        self._rungs = [{epoch: dict[int, float]() for epoch in bars[first:]} for first in range(count)]
         shares = [math.ceil(count / (rungs + 1) * factor**rungs) for rungs in range(count - 1, -1, -1)]
         self._shares = np.asarray(shares) / sum(shares)
 
@@ -45,7 +45,7 @@ class Rungs:
         return not before or score >= float(np.percentile(before, (1 - 1 / self._factor) * 100))
 
 
-def _milestones(grace: int, epochs: int, factor: int) -> list[int]:
+def milestones(grace: int, epochs: int, factor: int) -> list[int]:
     """The epochs of the rungs: grace, grace x factor, ... The last epoch is none: it ends by itself."""
     found = []
     while grace < epochs:

@@ -108,7 +108,7 @@ def _tune(
     if not suggestions.count:
         return
     alone = search.experiment.resources.workers_per_trial == 1
-    early = search.experiment.search.algorithm in ("asha", "tpe")
+    early = search.experiment.search.algorithm in ("asha", "tpe", "bohb")
     tuner = tune.Tuner(
         tune.with_resources(trainable(search, settings.cache, run_trial), _takes(search)),
         tune_config=tune.TuneConfig(

@@ -9,6 +9,7 @@ from optuna.distributions import IntDistribution
 from standin import SPACE, experiment
 
 from fusegpt.config import SettingError
+from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer, LogUniform, Uniform
 from service.cluster.draws import Draws, distribution
 
@@ -50,7 +51,7 @@ def test_trial_0_is_the_default_settings() -> None:
     assert Draws(asked, "min").draw(0) == {key: asked.settings()[key] for key in SPACE}
 
 
-@given(st.integers(0, 10_000), st.integers(1, 50), st.sampled_from(["random", "tpe"]))
+@given(st.integers(0, 10_000), st.integers(1, 50), st.sampled_from(["random", "tpe", "bohb"]))
 @settings(max_examples=40, deadline=None)
 def test_every_draw_lies_in_the_space_and_makes_an_experiment(seed: int, number: int, algorithm: str) -> None:
     asked = experiment(seed=seed, algorithm=algorithm)
@@ -79,7 +80,7 @@ def test_no_settings_are_tried_twice_while_there_are_others() -> None:
     assert Draws(asked, "min").draw(4, taken)["model.n_head"] in (1, 2, 8)
 
 
-@pytest.mark.parametrize("algorithm", ["random", "asha", "tpe"])
+@pytest.mark.parametrize("algorithm", ["random", "asha", "tpe", "bohb"])
 def test_a_search_taken_up_again_draws_what_it_would_have_drawn(algorithm: str) -> None:
     asked = experiment(algorithm=algorithm)
     unbroken, again = Draws(asked, "min"), Draws(asked, "min")
@@ -113,3 +114,84 @@ def test_a_space_without_settings_that_fit_is_said_to_be_so() -> None:
     asked = experiment().override({"search.space": {"model.n_head": [7], "model.n_embd": [64, 128]}})
     with pytest.raises((SettingError, ValueError), match=r"model\.n_embd"):
         Draws(asked, "min").draw(1)
+
+
+def width(asked: Experiment) -> int:
+    """In place of the model's parameters."""
+    return int(asked.settings()["model.n_embd"]) * 1000
+
+
+def test_what_has_too_many_parameters_is_drawn_again_and_counted() -> None:
+    asked = experiment(constraints={"parameters": {"max": 130_000}})
+    draws = Draws(asked, "min", count=width)
+    drawn = [draws.draw(number) for number in range(1, 30)]
+    assert max(each["model.n_embd"] for each in drawn) <= 128
+    free = Draws(experiment(), "min", count=width)
+    too_large = sum(free.draw(number)["model.n_embd"] > 130 for number in range(1, 30))
+    assert draws.redrawn >= too_large > 0
+
+
+def test_a_limit_that_nothing_keeps_is_refused_with_the_smallest_model_there_is() -> None:
+    asked = experiment(constraints={"parameters": {"max": 1000}})
+    with pytest.raises(SettingError, match=r"search\.constraints\.parameters\.max: .*64,000"):
+        Draws(asked, "min", count=width).draw(1)
+
+
+def test_default_settings_that_break_a_limit_say_by_what() -> None:
+    draws = Draws(experiment(constraints={"parameters": {"max": 10_000}}), "min", count=width)
+    assert draws.excess({"model.n_embd": 64}) == "infeasible: parameters 64,000 > 10,000"
+    assert draws.excess(draws.draw(0)).endswith("> 10,000")
+    assert Draws(experiment(), "min", count=width).excess(draws.draw(0)) == ""
+
+
+def test_rates_are_drawn_without_counting_again() -> None:
+    counted: list[Experiment] = []
+
+    def count(asked: Experiment) -> int:
+        counted.append(asked)
+        return 1
+
+    space = {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    draws = Draws(experiment(space=space, constraints={"parameters": {"max": 10}}), "min", count=count)
+    for number in range(1, 9):
+        draws.draw(number)
+    assert len(counted) == 1
+
+
+def test_tpe_keeps_away_from_what_was_too_slow() -> None:
+    limited = {"latency_ms": {"max": 20.0}}
+    draws = Draws(experiment(algorithm="tpe", constraints=limited), "min")
+    for number in range(1, 30):
+        drawn = draws.draw(number)
+        slow = drawn["model.n_embd"] > 128
+        values = {} if slow else {1: 1.0}
+        draws.tell(drawn, values, stopped=False, costs={"latency_ms": 40.0 if slow else 10.0})
+    late = [draws.draw(number)["model.n_embd"] > 128 for number in range(100, 130)]
+    early = [Draws(experiment(), "min").draw(number)["model.n_embd"] > 128 for number in range(100, 130)]
+    assert sum(late) < sum(early) / 2
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "bohb"])
+def test_several_objectives_draw_along_the_front(algorithm: str) -> None:
+    """Accuracy wants the largest width, parameters the smallest; no dropout is best for both."""
+    draws = Draws(experiment(algorithm=algorithm, trials=60, objectives=["parameters"]), "min")
+    for number in range(1, 40):
+        drawn = draws.draw(number)
+        value = 100.0 / drawn["model.n_embd"] + drawn["model.resid_pdrop"]
+        draws.tell(drawn, {3: value}, stopped=False, costs={"parameters": drawn["model.n_embd"]})
+    late = [draws.draw(number) for number in range(100, 140)]
+    assert sum(drawn["model.resid_pdrop"] for drawn in late) / 40 < 0.2
+    assert {64, 256} <= {round(drawn["model.n_embd"] / 64) * 64 for drawn in late}
+
+
+def test_bohb_learns_from_the_highest_rung_that_knows_enough() -> None:
+    """After one epoch little dropout looks good; after three, much is."""
+    draws = Draws(experiment(algorithm="bohb", epochs=3), "min")
+    for number in range(1, 60):
+        drawn = draws.draw(number)
+        dropout = drawn["model.resid_pdrop"]
+        values = {1: dropout} if number % 3 else {1: dropout, 2: 0.3, 3: 0.5 - dropout}
+        draws.tell(drawn, values, stopped=3 not in values)
+    late = [draws.draw(number)["model.resid_pdrop"] for number in range(100, 160)]
+    assert sum(late) / 60 > 0.29
+    assert min(late) < 0.2, "one in three is drawn at random"
