@@ -14,11 +14,16 @@ def trials_at_once(resources: Resources, nodes: Iterable[Mapping[str, float]]) -
     Raises SettingError where not even one fits.
     """
     nodes = list(nodes)
-    workers = sum(_workers_on(node, resources) for node in nodes)
-    trials = workers // resources.workers_per_trial
+    workers = workers_that_fit(resources, nodes)
+    trials = workers // resources.workers_per_trial or int(workers >= resources.fewest_workers)
     if trials < 1:
         raise SettingError(_never_fits(resources, nodes))
     return min(trials, resources.concurrent_trials or trials)
+
+
+def workers_that_fit(resources: Resources, nodes: Iterable[Mapping[str, float]]) -> int:
+    """How many workers fit on nodes that have so much left."""
+    return sum(_workers_on(node, resources) for node in nodes)
 
 
 def _workers_on(node: Mapping[str, float], resources: Resources) -> int:

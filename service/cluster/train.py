@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fusegpt.experiment import Experiment
+from fusegpt.experiment import Experiment, Resources
 from fusegpt.training.report import Report, Result
 
 
@@ -44,12 +44,19 @@ def train_alone(
     from fusegpt.training.loop import train
     from fusegpt.training.workers import Workers
 
-    use_reserved_cpus(experiment)
+    keep_to_the_reserved(experiment.resources)
     return train(experiment, folder, cache, report, Workers.alone(), should_stop)
 
 
-def use_reserved_cpus(experiment: Experiment) -> None:
-    """Keep torch to the CPUs that a worker reserves: Ray limits no one, and crowded threads slow each other down."""
+def keep_to_the_reserved(resources: Resources) -> None:
+    """Keep torch to what a worker reserves, for Ray limits no one.
+
+    Crowded threads slow each other down; and of two trials that share a GPU, the one that takes too much memory must
+    be the one that fails: a part of a GPU is that part of its memory.
+    """
     import torch
 
-    torch.set_num_threads(max(1, int(experiment.resources.cpus_per_worker)))
+    torch.set_num_threads(max(1, int(resources.cpus_per_worker)))
+    share = resources.gpus_per_worker
+    if 0 < share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)

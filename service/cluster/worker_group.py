@@ -24,10 +24,11 @@ from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, Wo
 from fusegpt.experiment import Experiment, Resources, parse
 from fusegpt.training.report import Report, Result
 from service.cluster import placement
+from service.cluster.elastic import workers_now
 from service.cluster.local_ray import connect
 from service.cluster.mailbox import open_mailbox
 from service.cluster.network import OverOwnInterface
-from service.cluster.train import use_reserved_cpus
+from service.cluster.train import keep_to_the_reserved
 from service.errors import ServiceError
 from service.settings import Settings
 
@@ -92,7 +93,7 @@ def _attempt(
             "mailbox": mailbox,
         },
         torch_config=OverOwnInterface(),
-        scaling_config=scaling(experiment.resources),
+        scaling_config=scaling(experiment.resources, workers_now(experiment.resources)),
         run_config=RunConfig(
             name="workers",
             storage_path=str(folder / "ray"),
@@ -164,13 +165,13 @@ def _is_broken_connection(failure: Exception) -> bool:
     return isinstance(failure, DistError) or "gloo" in str(failure).lower() or "closed by peer" in str(failure)
 
 
-def scaling(resources: Resources) -> ScalingConfig:
-    """What Ray Train reserves: the workers', nothing for itself."""
+def scaling(resources: Resources, workers: int) -> ScalingConfig:
+    """What Ray Train reserves for so many workers: theirs, nothing for itself."""
     each = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         each["GPU"] = resources.gpus_per_worker
     return ScalingConfig(
-        num_workers=resources.workers_per_trial,
+        num_workers=workers,
         use_gpu=resources.gpus_per_worker > 0,
         resources_per_worker=each,
     )
@@ -183,7 +184,7 @@ def work(config: dict[str, Any]) -> None:
 
     experiment = parse(json.loads(config["experiment"]))
     folder, mailbox = Path(config["folder"]), config["mailbox"]
-    use_reserved_cpus(experiment)
+    keep_to_the_reserved(experiment.resources)
     workers = Workers.current()
     if workers.writes:
         placement.remember(folder)

@@ -30,9 +30,26 @@ class Resources(Config):
     """What a trial takes of the cluster."""
 
     workers_per_trial: int = Field(default=1, ge=1, description="Processes that train one model together (DDP).")
+    min_workers: int = Field(
+        default=0, ge=0, description="With how few a trial goes on after a node was lost; 0 waits for all of them."
+    )
     cpus_per_worker: float = Field(default=1.0, gt=0, description="CPUs that each process reserves.")
     gpus_per_worker: float = Field(default=0.0, ge=0, description="GPUs that each process reserves.")
     concurrent_trials: int = Field(default=0, ge=0, description="Trials at once at most; 0 runs as many as fit.")
+
+    @property
+    def fewest_workers(self) -> int:
+        """With how few workers a trial goes on."""
+        return self.min_workers or self.workers_per_trial
+
+    @model_validator(mode="after")
+    def _can_shrink(self) -> Resources:
+        if self.min_workers > self.workers_per_trial:
+            raise ValueError(
+                f"min_workers: {self.min_workers} is more than workers_per_trial ({self.workers_per_trial}); "
+                "write at most that, or 0"
+            )
+        return self
 
 
 class Experiment(Config):

@@ -19,7 +19,7 @@ from fusegpt.search_space import Choice
 from fusegpt.tasks import WaypointsConfig
 from fusegpt.training.config import TrainingConfig
 from fusegpt.training.report import Report
-from service.cluster import local_ray
+from service.cluster import elastic, local_ray
 from service.cluster.local_ray import connect
 from service.cluster.notes import cancel
 from service.cluster.train import run_trial
@@ -87,6 +87,23 @@ def test_two_workers_reach_the_numbers_of_one(settings: Settings) -> None:
     assert [report.epoch for report in told] == [1, 2]
     assert together.metrics[METRIC] == pytest.approx(alone.metrics[METRIC], rel=1e-3)
     assert (together.best / "model.safetensors").exists()
+    assert free_again()
+
+
+def test_a_trial_that_may_shrink_trains_with_what_there_is_place_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.util import placement_group, remove_placement_group
+
+    monkeypatch.setattr(elastic, "GRACE_SECONDS", 0.0)
+    elsewhere = placement_group([{"CPU": 1}])
+    ray.get(elsewhere.ready())
+    try:
+        shrunk = run_trial(tiny(2).override({"resources.min_workers": 1}), settings.runs / "shrunk", settings.cache)
+    finally:
+        remove_placement_group(elsewhere)
+    assert shrunk.epoch == 2
     assert free_again()
 
 
