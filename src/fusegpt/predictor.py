@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from fusegpt.experiment import Experiment
 from fusegpt.signature import Signature
+from fusegpt.tasks.attention import Attends, Attention
 from fusegpt.tasks.task import Batch, Task
 from fusegpt.training.checkpoint import load_weights, read_experiment
 from fusegpt.training.folder import settle
@@ -69,6 +71,16 @@ class Predictor:
         """Outputs -> one answer per request."""
         return self.task.decode(outputs)
 
+    def attention(self, inputs: Inputs) -> Attention | None:
+        """Where one request's tokens look; None where the model has nothing to tell. Raises InputError.
+
+        Of a copy of the model: what records it hangs on the model, where other threads' requests would be recorded too.
+        """
+        if not isinstance(self.task, Attends):
+            return None
+        batch = {name: tensor.to(self.device) for name, tensor in self.encode([inputs]).items()}
+        return self.task.attention(copy.deepcopy(self.model), batch)
+
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Answer made-up requests, so that the first real one waits for nothing."""
         for size in batch_sizes:
@@ -78,9 +90,11 @@ class Predictor:
         """A request of the right form with nothing in it; free dimensions are small."""
         free = {"image": 64, "sweep": 16}
         return {
-            tensor.name: np.zeros(
+            tensor.name: np.asarray(tensor.example)
+            if tensor.dtype == "text"
+            else np.zeros(
                 [size if size > 0 else free.get(tensor.media, 8) for size in tensor.shape],
-                dtype=tensor.dtype if tensor.dtype != "text" else np.str_,
+                dtype=tensor.dtype,
             )
             for tensor in self.signature.inputs
         }

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from fusegpt.data.lidar import BevGrid
 from fusegpt.figures.scene import show_bev, show_image
-from fusegpt.figures.style import HEAT, INK, LABEL_PT, PREDICTION, SMALL_PT, TITLE_PT, Sheet
+from fusegpt.figures.style import HEAT, INK, LABEL_PT, MUTED, PREDICTION, SMALL_PT, TITLE_PT, Sheet
 
 Floats = NDArray[np.floating[Any]]
 
-IMAGE_PX, MARGIN_PX, GAP_PX, TOP_PX, HEAD_PX, FOOT_PX = 860, 24, 14, 76, 28, 56
+IMAGE_PX, MARGIN_PX, GAP_PX, TOP_PX, HEAD_PX, FOOT_PX = 860, 24, 14, 82, 28, 56
 BEV_LEFT_PX = MARGIN_PX + IMAGE_PX + 84
 
 
@@ -42,10 +42,13 @@ def draw_attention(
     below = heads[-1][1] + heads[-1][3]
     sheet = Sheet(round(BEV_LEFT_PX + below - TOP_PX + MARGIN_PX), round(below + FOOT_PX))
     sheet.text(MARGIN_PX, 38, title or "Attention of one LiDAR cell to the image", size=TITLE_PT, weight="bold")
-    _overlay(sheet.axes(MARGIN_PX, TOP_PX, IMAGE_PX, image_px), image, attention.mean(axis=0))
-    for head, (weights, box) in enumerate(zip(attention, heads, strict=True), start=1):
+    said = "colour: more than an even share of its attention to the image, mean of the heads; below, head by head"
+    sheet.text(MARGIN_PX, 62, said, size=SMALL_PT, color=MUTED)
+    mean, *each = _beyond_even(np.concatenate([attention.mean(axis=0, keepdims=True), attention]))
+    _overlay(sheet.axes(MARGIN_PX, TOP_PX, IMAGE_PX, image_px), image, mean)
+    for head, (weights, heat, box) in enumerate(zip(attention, each, heads, strict=True), start=1):
         sheet.text(box[0], box[1] - 6, f"head {head}: {weights.sum():.0%} on the image", size=SMALL_PT)
-        _overlay(sheet.axes(*box), image, weights)
+        _overlay(sheet.axes(*box), image, heat)
     bev = sheet.axes(BEV_LEFT_PX, TOP_PX, below - TOP_PX, below - TOP_PX)
     show_bev(bev, lidar, grid)
     _mark(bev, cell)
@@ -64,15 +67,24 @@ def _head_boxes(count: int, image_px: int, aspect: float) -> list[tuple[float, f
     return boxes
 
 
-def _overlay(axes: Axes, image: NDArray[np.uint8], weights: Floats) -> None:
-    """The weights as heat over the image in grey, each token's part of the image under its own cell."""
+def _beyond_even(weights: Floats) -> Floats:
+    """0 where a token gets an even share or less, 1 at twice that or at the largest: even attention stays grey."""
+    even = np.maximum(weights.mean(axis=(1, 2), keepdims=True), 1e-12)
+    beyond = np.maximum(weights / even - 1, 0)
+    return np.asarray(beyond / max(float(beyond.max()), 1.0))
+
+
+def _overlay(axes: Axes, image: NDArray[np.uint8], heat: Floats) -> None:
+    """Heat, 0 to 1, over the image in grey, each token's part of the image under its own cell."""
     height, width = image.shape[:2]
     grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
     show_image(axes, grey)
-    share = weights / max(float(weights.max()), 1e-12)
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    opacity = np.clip(share * 1.1, 0.05, 0.75)
-    axes.imshow(share, cmap=HEAT, alpha=opacity, extent=extent, vmin=0, vmax=1, interpolation="bilinear", aspect="auto")
+    opacity = np.clip(1.2 * heat, 0, 0.75)
+    axes.imshow(
+        0.4 + 0.55 * heat, cmap=HEAT, alpha=opacity, extent=extent, vmin=0, vmax=1, interpolation="bilinear",
+        aspect="auto",
+    )  # fmt: skip
 
 
 def _mark(axes: Axes, cell: tuple[float, float, float, float]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 
+from fusegpt import pareto
 from fusegpt.figures.search import TrialCurve
 from fusegpt.figures.style import INK, MUTED, PREDICTION, SMALL_PT, TITLE_PT, Sheet, is_logarithmic, labelled
 
@@ -22,16 +23,11 @@ def costs_of(trials: Sequence[TrialCurve]) -> list[str]:
 
 
 def front(trials: Sequence[TrialCurve], cost: str, mode: Literal["min", "max"]) -> list[TrialCurve]:
-    """The trials that no other beats or equals in both the metric and the cost, cheapest first."""
+    """The trials that no other beats in both the metric and the cost, cheapest first."""
     sign = 1.0 if mode == "min" else -1.0
-    known = [(trial.costs[cost], sign * best, trial) for trial, best in _judged(trials, cost, mode)]
-    kept: list[TrialCurve] = []
-    least = np.inf
-    for _, error, trial in sorted(known, key=lambda one: one[:2]):
-        if error < least:
-            kept.append(trial)
-            least = error
-    return kept
+    judged = _judged(trials, cost, mode)
+    kept = pareto.front([(sign * best, trial.costs[cost]) for trial, best in judged])
+    return sorted((judged[index][0] for index in kept), key=lambda trial: trial.costs[cost])
 
 
 def draw_pareto(trials: Sequence[TrialCurve], path: Path, *, metric: str, mode: Literal["min", "max"] = "min") -> Path:

@@ -22,7 +22,10 @@ SAMPLES = 4
 
 
 def draw(task: WaypointsTask, model: nn.Module, split: Split, folder: Path) -> list[Path]:
-    """waypoints.png: samples spread evenly over the split. Nothing where the split is empty."""
+    """waypoints.png: samples spread evenly over the split; attention.png: where one of them looks.
+
+    Nothing where the split is empty; no attention where the model has none.
+    """
     from fusegpt.figures.waypoints import draw_waypoints
 
     if not len(split):
@@ -35,7 +38,31 @@ def draw(task: WaypointsTask, model: nn.Module, split: Split, folder: Path) -> l
     drawn = [
         _drawn(task, split, int(index), _row(batch, i), outputs["waypoints"][i]) for i, index in enumerate(indices)
     ]
-    return [draw_waypoints(drawn, folder / "waypoints.png", title="Predicted against driven, on samples held out")]
+    title = "Predicted against driven, on samples held out"
+    pictures = [draw_waypoints(drawn, folder / "waypoints.png", title=title)]
+    middle = len(indices) // 2
+    return pictures + _attention(
+        task, model, {name: values[middle : middle + 1] for name, values in batch.items()}, folder
+    )
+
+
+def _attention(task: WaypointsTask, model: nn.Module, batch: Batch, folder: Path) -> list[Path]:
+    """What the ground that the model would reach last looks at in the image."""
+    from fusegpt.figures.attention import draw_attention
+
+    on_device = to_device(batch, next(model.parameters()).device)
+    with evaluating(model):
+        found = task.attention(model, on_device)
+        last = task.predict(model, on_device)["waypoints"][0, -1].tolist()
+    if found is None:
+        return []
+    token, sample = found.token_at(*last), _row(batch, 0)
+    image, lidar = sample["image"].permute(1, 2, 0).numpy(), sample["lidar"].numpy()  # (3, H, W) -> (H, W, 3)
+    title = "What the ground of the last waypoint looks at in the image (last GPT, last block)"
+    picture = folder / "attention.png"
+    return [
+        draw_attention(image, lidar, task.data.lidar, found.cell(token), found.to_image(token), picture, title=title)
+    ]
 
 
 def _row(batch: Batch, i: int) -> Batch:

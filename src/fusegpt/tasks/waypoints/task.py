@@ -25,6 +25,7 @@ from fusegpt.tasks.waypoints.inputs import encode
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
+    from fusegpt.tasks.attention import Attention
 
 INPUTS = ("image", "lidar", "speed_mps", "target_point")
 
@@ -97,6 +98,14 @@ class WaypointsTask:
         from fusegpt.tasks.waypoints.pictures import draw
 
         return draw(self, model, split, folder)
+
+    def attention(self, model: nn.Module, batch: Batch) -> Attention | None:
+        """Where the tokens of both branches look; None for late fusion."""
+        from fusegpt.models.fusion.model import FusionModel
+        from fusegpt.tasks.waypoints.attention import attention
+
+        assert isinstance(model, FusionModel)
+        return attention(model, batch, self.data.lidar)
 
     def _answer(self, waypoints: NDArray[np.float32], speed_mps: float) -> dict[str, NDArray[np.generic]]:
         model = self.model_config
