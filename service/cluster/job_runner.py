@@ -15,6 +15,7 @@ from service.jobs.job import Job, now
 from service.jobs.log import log_of, read_from
 from service.jobs.queue import Capacity, capacity_of
 from service.jobs.runner import Life
+from service.jobs.state import ACTIVE
 from service.settings import Settings
 
 WORKER = ("python", "-m", "service.jobs.worker")  # the cluster's python: its PATH, its packages
@@ -37,9 +38,9 @@ class RayJobRunner:
         log = shlex.quote(str(log_of(self._settings, job)))
         folder = shlex.quote(str(log_of(self._settings, job).parent))
         worker = shlex.join([*self._command, job.id, str(job.attempts)])
-        self._dashboard.submit(
-            _submission(job), f"mkdir -p {folder} && cd {folder} && exec {worker} >> {log} 2>&1", self._environment()
-        )
+        # In braces, so that also the word of a shell that cannot start it goes to the log.
+        line = f"mkdir -p {folder} && cd {folder} && {{ exec {worker}; }} >> {log} 2>&1"
+        self._dashboard.submit(_submission(job), line, self._environment())
 
     def life(self, job: Job) -> Life:
         try:
@@ -54,9 +55,12 @@ class RayJobRunner:
         self._dashboard.stop(_submission(job))
 
     def read_log(self, job: Job, offset: int, limit: int = 1 << 16) -> bytes:
-        """From the file that all hosts share; what a driver said that never came so far, Ray has."""
+        """From the file that all hosts share; what a driver said that never came so far, Ray has.
+
+        Ray is not asked while there may be more to come: who follows goes on in the file, from where they are.
+        """
         written = read_from(log_of(self._settings, job), offset, limit)
-        if written or offset:
+        if written or offset or job.state in ACTIVE:
             return written
         try:
             return self._dashboard.log(_submission(job)).encode()[:limit]
