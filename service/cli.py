@@ -56,6 +56,8 @@ Source = Annotated[
 ]
 RunName = Annotated[str, typer.Option("--name", help="Name of the run; made from the time when left out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not text for people.")]
+NoProbe = Annotated[bool, typer.Option("--no-probe", help="Plan without measuring a few real steps first.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on though the plan does not fit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and print what would run; start nothing.")]
 
 
@@ -115,23 +117,40 @@ def submit(
     name: RunName = "",
     priority: Annotated[int, typer.Option(help="Higher starts first, -1000 to 1000.")] = 0,
     dry_run: DryRun = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Queue it at once: no plan, nothing measured, nothing refused.")
+    ] = False,
+    no_probe: NoProbe = False,
+    force: Force = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Watch it to its end; Ctrl-C leaves it running.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Queue a job: a search that outlives this command, here or at the API that FUSEGPT_ADDRESS names."""
+    """Show the plan and queue a job: a search that outlives this command, here or at the API of FUSEGPT_ADDRESS."""
     from service.commands import jobs as command
+    from service.commands.job import Asked
 
-    command.submit(job, set_ or [], data, name=name, priority=priority, dry_run=dry_run, follow=follow, json=json)
+    planning = command.Planning(shown=not quiet, probed=not no_probe, forced=force)
+    asked = Asked(job, set_ or [], data, name)
+    command.submit(asked, priority=priority, planning=planning, dry_run=dry_run, follow=follow, json=json)
 
 
-@app.command()
-def plan(job: Job, set_: Assignments = None, data: Source = "", json: Json = False) -> None:
-    """Say what a spec would run and take (trials, sizes of the models, time); refuse what cannot fit."""
+@app.command(epilog="Example: fusegpt plan fusion_waypoints --data kitti:/data/kitti")
+def plan(
+    job: Job,
+    set_: Assignments = None,
+    data: Source = "",
+    no_probe: NoProbe = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Say what a spec would run and take (trials, models, memory, time); refuse what cannot fit."""
     from service.commands import jobs as command
+    from service.commands.job import Asked
 
-    command.plan(job, set_ or [], data, json=json)
+    planning = command.Planning(probed=not no_probe, forced=force)
+    command.plan(Asked(job, set_ or [], data), planning=planning, json=json)
 
 
 @app.command()

@@ -52,8 +52,8 @@ class InProcessJobs:
         self._set_going()
         return _json(job)
 
-    def plan(self, spec: Json) -> Json:
-        return _json(experiment_routes.plan(_read(PlanRequest, spec=spec), self._use, LOCAL))
+    def plan(self, spec: Json, probe: bool) -> Json:
+        return _json(experiment_routes.plan(_read(PlanRequest, spec=spec, probe=probe), self._use, LOCAL))
 
     def jobs(self, experiment: str, limit: int) -> list[Json]:
         return [_json(job) for job in routes.jobs(self._use, LOCAL, [], experiment, 0, limit).jobs]

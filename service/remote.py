@@ -18,6 +18,7 @@ Json = dict[str, Any]
 Word = Literal["cancel", "pause", "resume"]
 
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)  # the log of a job may be silent for as long as it likes, see `log`
+PLAN_S = 180.0  # a probe waits for the one before it
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 
 
@@ -28,8 +29,8 @@ class Jobs(Protocol):
         """Queue a job. The same key is the same job, however often it is sent."""
         ...
 
-    def plan(self, spec: Json) -> Json:
-        """What a spec would run; starts nothing."""
+    def plan(self, spec: Json, probe: bool) -> Json:
+        """What a spec would run; starts nothing. `probe`: measure a few real steps, where they can be."""
         ...
 
     def jobs(self, experiment: str, limit: int) -> list[Json]:
@@ -112,8 +113,8 @@ class HttpJobs(Line):
                     raise
         raise AssertionError
 
-    def plan(self, spec: Json) -> Json:
-        return self._asked("POST", "/v1/plan", json={"spec": spec})
+    def plan(self, spec: Json, probe: bool) -> Json:
+        return self._asked("POST", "/v1/plan", json={"spec": spec, "probe": probe}, timeout=PLAN_S)
 
     def jobs(self, experiment: str, limit: int) -> list[Json]:
         page = self._asked("GET", "/v1/jobs", params={"experiment": experiment, "limit": limit})

@@ -47,7 +47,7 @@ def one(name: Name, _: Viewer) -> ExperimentDetail:
 def plan(asked: PlanRequest, use: Use, _: Submitter) -> Plan:
     """Check a spec, and say what it would run; starts nothing."""
     admitted = admit(asked.spec, use.settings, use.runner.capacity())
-    return plan_of(admitted.experiment, admitted.holds, use.store)
+    return plan_of(admitted.experiment, admitted.holds, use, probed=asked.probe)
 
 
 def default_spec(experiment: Experiment) -> dict[str, Any]:

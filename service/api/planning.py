@@ -1,80 +1,121 @@
-"""What a spec would run and what it would take: trials, the sizes of its models, the time from earlier jobs."""
+"""What a spec would run and what it would take: trials, the sizes of its models, their memory and their time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from fusegpt.costs import forward_flops, parameters
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer
+from service.api.fitting import memory_gb, refusals
+from service.api.services import Services
 from service.api.wire import Plan
+from service.cluster import probe
+from service.cluster.probe import Measured
 from service.jobs.queue import Capacity
 from service.jobs.store import JobStore
+from service.settings import Settings
 
 BYTES_PER_PARAMETER = 16  # fp32: the weight, its gradient, AdamW's two moments
 LOOKED_AT = 20  # earlier jobs of the same experiment
 
 
-def plan_of(experiment: Experiment, holds: Capacity, store: JobStore) -> Plan:
-    """The plan of an experiment that was admitted, and holds so much."""
+@dataclass(frozen=True)
+class Sizes:
+    """The experiment as it stands, and with the smallest and the largest model of its space."""
+
+    default: Experiment
+    smallest: Experiment
+    largest: Experiment
+    parameters: Mapping[str, int]
+
+
+def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: bool = False) -> Plan:
+    """The plan of an experiment that was admitted, and holds so much. `probed`: with a few real steps, measured."""
     headline = experiment.task.build(experiment).headline
-    default = parameters(experiment)
-    smallest, largest = extremes(experiment, default)
+    sizes = sizes_of(experiment)
     search, resources = experiment.search, experiment.resources
-    at_once = max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
-    epochs = epochs_in_all(experiment)
-    seconds = _seconds_per_epoch(store, experiment.name)
-    return Plan(
+    measured, why_not = _measured(sizes, use.settings) if probed else ([], "not asked for")
+    epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)
+    hours, hours_from = _hours(use.store, experiment, epochs, at_once, measured)
+    plan = Plan(
         experiment=experiment.name,
         trials=search.trials,
         epochs=experiment.training.epochs,
         algorithm=search.algorithm,
         metric=search.metric or headline.name,
         mode=headline.mode,
-        parameters=default,
-        smallest=smallest,
-        largest=largest,
-        state_gb=largest * BYTES_PER_PARAMETER / 1e9,
+        parameters=sizes.parameters["default"],
+        smallest=sizes.parameters["smallest"],
+        largest=sizes.parameters["largest"],
+        flops=forward_flops(sizes.default),
+        smallest_flops=forward_flops(sizes.smallest),
+        largest_flops=forward_flops(sizes.largest),
+        state_gb=sizes.parameters["largest"] * BYTES_PER_PARAMETER / 1e9,
+        measured=dict(zip(("default", "largest"), measured, strict=False)),
+        not_measured=why_not,
         at_once=at_once,
+        workers=resources.workers_per_trial,
         epochs_in_all=epochs,
-        hours=None if seconds is None else round(epochs * seconds / at_once / 3600, 3),
+        hours=hours,
+        hours_from=hours_from,
         budget_hours=search.budget.hours,
         cpus=holds.cpus,
         gpus=holds.gpus,
+        refusals=[],
         settings=experiment.settings(),
     )
+    return plan.model_copy(update={"refusals": refusals(plan, memory_gb(resources, use))})
 
 
-def parameters(experiment: Experiment) -> int:
-    """Parameters of the model, counted without memory for them and without fetching any."""
-    import torch
-
-    pretrained = experiment.settings().get("model.pretrained")
-    if pretrained:  # False, or the empty name, by the kind of the model
-        experiment = experiment.override({"model.pretrained": type(pretrained)()})
-    with torch.device("meta"):
-        model = experiment.task.build(experiment).build_model()
-    return sum(parameter.numel() for parameter in model.parameters())
+def _at_once(experiment: Experiment, holds: Capacity) -> int:
+    resources = experiment.resources
+    return max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
 
 
-def extremes(experiment: Experiment, default: int) -> tuple[int, int]:
-    """Parameters of the smallest and of the largest model in the space.
+def _measured(sizes: Sizes, settings: Settings) -> tuple[list[Measured], str]:
+    """What the default and the largest model take; or why that is not known."""
+    if settings.ray_address:
+        return [], "trials run on the cluster's machines, not on this one"
+    try:
+        return probe.probe([sizes.default, sizes.largest], settings), ""
+    except probe.NotMeasured as why:
+        return [], str(why)
+
+
+def _hours(
+    store: JobStore, experiment: Experiment, epochs: int, at_once: int, measured: Sequence[Measured]
+) -> tuple[float | None, str]:
+    """What all epochs take, and what that is reckoned from: what was measured now, or else the earlier jobs."""
+    seconds = measured[0].epoch_s if measured else _seconds_per_epoch(store, experiment.name)
+    if seconds is None:
+        return None, ""
+    return round(epochs * seconds / at_once / 3600, 3), "the probe" if measured else "earlier jobs"
+
+
+def sizes_of(experiment: Experiment) -> Sizes:
+    """The models of the space by their parameters.
 
     Each setting is tried alone at its ends, then all together where each was smallest and where each was largest: the
-    number of parameters grows with every setting on its own.
+    number of parameters grows with every setting on its own. What search.constraints.parameters forbids is no model.
     """
     smallest: dict[str, Any] = {}
     largest: dict[str, Any] = {}
     for key, domain in experiment.search.space.items():
-        sizes = {value: parameters(experiment.trial({key: value})) for value in _ends(key, domain)}
-        if len(set(sizes.values())) > 1:
-            smallest[key], largest[key] = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
-    if not smallest:
-        return default, default
-    ends = [parameters(experiment.trial(drawn)) for drawn in (smallest, largest)]
-    return min(default, *ends), max(default, *ends)
+        counted = {value: parameters(experiment.trial({key: value})) for value in _ends(key, domain)}
+        if len(set(counted.values())) > 1:
+            smallest[key], largest[key] = min(counted, key=counted.__getitem__), max(counted, key=counted.__getitem__)
+    ends = [experiment.trial(drawn) if drawn else experiment for drawn in (smallest, largest)]
+    most = experiment.search.constraints.parameters.max or math.inf
+    known = [(parameters(each), each) for each in (experiment, *ends)]
+    allowed = [(count, each) for count, each in known if count <= most] or known[:1]
+    low, high = (pick(allowed, key=lambda pair: pair[0]) for pick in (min, max))
+    counts = {"default": known[0][0], "smallest": low[0], "largest": high[0]}
+    return Sizes(experiment, low[1], high[1], counts)
 
 
 def _ends(key: str, domain: Domain) -> Iterator[Any]:

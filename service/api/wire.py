@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from fusegpt.config import Config
+from service.cluster.probe import Measured
 from service.jobs.job import Event, Job
 from service.jobs.state import JobState
 from service.registry.gate import GateConfig
@@ -28,6 +29,7 @@ class PlanRequest(Config):
     """A spec to be looked at."""
 
     spec: JobSpec = Field(description="What would be run.")
+    probe: bool = Field(default=False, description="Also measure a few real steps; takes up to half a minute.")
 
 
 class BudgetChange(Config):
@@ -206,6 +208,30 @@ class ExperimentDetail(ExperimentView):
     json_schema: dict[str, Any] = Field(description="JSON Schema of the settings, nested.")
 
 
+class Curve(Config):
+    """One trial's learning curve."""
+
+    trial: str = Field(description="Its name within the job.")
+    number: int = Field(description="Its place among the draws; 0 is the default settings.")
+    state: str = Field(description="running, finished, stopped (early), cancelled or failed.")
+    epochs: list[int] = Field(description="Epochs done, ascending.")
+    values: list[float | None] = Field(description="The search's metric after each; null where it was no number.")
+
+
+class RunLink(Config):
+    """A job's run in MLflow."""
+
+    run_id: str = Field(description="The parent run of its search.")
+    url: str = Field(description="Its page; empty where runs are kept in a file: `fusegpt browse` opens them.")
+
+
+class CallerView(Config):
+    """Who asks."""
+
+    name: str = Field(description="Whose token it is.")
+    role: str = Field(description="viewer, submitter or admin; each may do what those before it may.")
+
+
 class Links(Config):
     """Where else to look."""
 
@@ -225,13 +251,21 @@ class Plan(Config):
     parameters: int = Field(description="Parameters of the default model.")
     smallest: int = Field(description="Parameters of the smallest model in the space.")
     largest: int = Field(description="Parameters of the largest model in the space.")
-    state_gb: float = Field(description="Memory of the largest one's weights, gradients and AdamW state, in fp32.")
-    at_once: int = Field(description="Trials that run at the same time.")
-    epochs_in_all: int = Field(description="Epochs of all trials, fewer where some are stopped early.")
-    hours: float | None = Field(
-        description="Estimate from the seconds per epoch of this experiment's earlier jobs; null where there are none."
+    flops: int | None = Field(
+        description="Floating-point operations of one sample's forward, default model; null where it cannot be counted."
     )
+    smallest_flops: int | None = Field(description="The same of the smallest model.")
+    largest_flops: int | None = Field(description="The same of the largest model.")
+    state_gb: float = Field(description="Memory of the largest one's weights, gradients and AdamW state, in fp32.")
+    measured: dict[str, Measured] = Field(description="What a worker of the default and of the largest model takes.")
+    not_measured: str = Field(description="Why that is not known, in one sentence; empty where it is.")
+    at_once: int = Field(description="Trials that run at the same time.")
+    workers: int = Field(description="Workers of a trial.")
+    epochs_in_all: int = Field(description="Epochs of all trials, fewer where some are stopped early.")
+    hours: float | None = Field(description="Estimate of all trials, from an epoch's seconds; null where not known.")
+    hours_from: str = Field(description="Whence the estimate: the probe, or this experiment's earlier jobs.")
     budget_hours: float = Field(description="Where the search ends at the latest; 0 sets no limit.")
     cpus: float = Field(description="CPUs that the job would hold.")
     gpus: float = Field(description="GPUs that the job would hold.")
+    refusals: list[str] = Field(description="Why it cannot fit, each naming the settings that would help.")
     settings: dict[str, Any] = Field(description="Every setting by dotted key.")

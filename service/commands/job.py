@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,20 @@ def experiment_of(job: str, assignments: list[str], data: str, settings: Setting
     spec = _read(job)
     changes: dict[str, Any] = {**_source(data), **parse_assignments(assignments)}
     return resolve(spec, _with_root(spec, changes, settings))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person wrote of a job."""
+
+    job: str
+    assignments: list[str]
+    data: str
+    name: str = ""
+
+    def spec(self) -> dict[str, Any]:
+        """The spec for the job service, as JSON."""
+        return spec_of(self.job, self.assignments, self.data, self.name, Settings.read())
 
 
 def spec_of(job: str, assignments: list[str], data: str, name: str, settings: Settings) -> dict[str, Any]:

@@ -66,22 +66,37 @@ def result(told: Json) -> str:
 
 def plan(told: Json) -> str:
     """What a spec would run, and what it would take."""
-    hours = (
-        "no estimate: no earlier job of this experiment" if told["hours"] is None else f"about {told['hours']:.3g} h"
-    )
+    hours = "no estimate" if told["hours"] is None else f"about {told['hours']:.3g} h by {told['hours_from']}"
     limit = f", ends after {told['budget_hours']:g} h at the latest" if told["budget_hours"] else ""
-    sizes = f"{told['parameters']:,} (default), {told['smallest']:,} (smallest), {told['largest']:,} (largest)"
-    return "\n".join(
-        (
-            f"{told['experiment']}: {times(told['trials'], 'trial')} of {times(told['epochs'], 'epoch')}, "
-            f"by {told['algorithm']}, for {'less' if told['mode'] == 'min' else 'more'} {told['metric']}",
-            f"  parameters  {sizes}",
-            f"  memory      {size(told['state_gb'])} for the largest one's weights, gradients and AdamW state (fp32); "
-            "activations come on top",
-            f"  resources   {told['cpus']:g} CPU and {told['gpus']:g} GPU, {times(told['at_once'], 'trial')} at once",
-            f"  in all      {times(told['epochs_in_all'], 'epoch')}, {hours}{limit}",
-        )
-    )
+    lines = [
+        f"{told['experiment']}: {times(told['trials'], 'trial')} of {times(told['epochs'], 'epoch')}, "
+        f"by {told['algorithm']}, for {'less' if told['mode'] == 'min' else 'more'} {told['metric']}",
+        "  model       " + ", ".join(_model(told, which) for which in ("smallest", "default", "largest")),
+        f"  memory      {size(told['state_gb'])} for the largest one's weights, gradients and AdamW state (fp32); "
+        "activations come on top",
+        *_measured(told),
+        f"  resources   {told['cpus']:g} CPU and {told['gpus']:g} GPU, {times(told['at_once'], 'trial')} at once",
+        f"  in all      {times(told['epochs_in_all'], 'epoch')}, {hours}{limit}",
+    ]
+    return "\n".join(lines)
+
+
+def _model(told: Json, which: str) -> str:
+    """One of the models: its parameters, and a forward's operations where they can be counted."""
+    counted = told["parameters" if which == "default" else which]
+    flops = told["flops" if which == "default" else f"{which}_flops"]
+    return f"{counted:,} ({which}{'' if flops is None else f', {flops / 1e9:.3g} GFLOP'})"
+
+
+def _measured(told: Json) -> list[str]:
+    if not told["measured"]:
+        return [f"  not probed: {told['not_measured']}"]
+    each = [
+        f"{which} {took['step_s'] * 1e3:.3g} ms a step, {took['epoch_s']:.3g} s an epoch, {size(took['peak_gb'])}"
+        for which, took in told["measured"].items()
+    ]
+    device = next(iter(told["measured"].values()))["device"]
+    return [f"  measured    {'; '.join(each)} at most (one worker, {device})"]
 
 
 def size(gb: float) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import typer
 
+from fusegpt.config import SettingError
 from service.cli import show
 from service.commands import job_text
+from service.commands.job import Asked
 from service.errors import ClusterUnreachable, JobFailed
 from service.remote import HttpJobs, Jobs, Json, Word
 from service.settings import Settings
@@ -34,19 +37,25 @@ def job_service(settings: Settings) -> Iterator[Jobs]:
         jobs.close()
 
 
-def submit(
-    job: str, assignments: list[str], data: str, *, name: str, priority: int, dry_run: bool, follow: bool, json: bool
-) -> None:
-    """Queue a job; with `follow`, watch it to its end."""
+@dataclass(frozen=True)
+class Planning:
+    """How `submit` plans: `shown` before anything is queued, `probed` by a few real steps, `forced` over a refusal."""
+
+    shown: bool = True
+    probed: bool = True
+    forced: bool = False
+
+
+def submit(asked: Asked, *, priority: int, planning: Planning, dry_run: bool, follow: bool, json: bool) -> None:
+    """Show the plan and queue the job; with `follow`, watch it to its end. Raises SettingError for what cannot fit."""
     import secrets
 
-    from service.commands.job import spec_of
-
-    settings = Settings.read()
-    spec = spec_of(job, assignments, data, name, settings)
+    spec, settings = asked.spec(), Settings.read()
     with job_service(settings) as jobs:
+        if dry_run or (planning.shown and not json):
+            _plan(jobs.plan(spec, planning.probed), forced=planning.forced, json=json)
         if dry_run:
-            return _plan(jobs.plan(spec), json=json)
+            return None
         kept = jobs.submit(spec, priority, secrets.token_hex(16))
         if follow:
             return _follow(jobs, kept, json=json)
@@ -56,14 +65,11 @@ def submit(
     return None
 
 
-def plan(job: str, assignments: list[str], data: str, *, json: bool) -> None:
-    """What a spec would run."""
-    from service.commands.job import spec_of
-
-    settings = Settings.read()
-    spec = spec_of(job, assignments, data, "", settings)
-    with job_service(settings) as jobs:
-        _plan(jobs.plan(spec), json=json)
+def plan(asked: Asked, *, planning: Planning, json: bool) -> None:
+    """What a spec would run. Raises SettingError for what cannot fit."""
+    spec = asked.spec()
+    with job_service(Settings.read()) as jobs:
+        _plan(jobs.plan(spec, planning.probed), forced=planning.forced, json=json)
 
 
 def list_(experiment: str, limit: int, *, json: bool) -> None:
@@ -119,11 +125,13 @@ def cancel_trial(name: str, number: int, *, json: bool) -> None:
     return None
 
 
-def _plan(plan: Json, *, json: bool) -> None:
+def _plan(plan: Json, *, forced: bool, json: bool) -> None:
     if json:
         show(plan)
     else:
         typer.echo(job_text.plan(plan))
+    if plan["refusals"] and not forced:
+        raise SettingError("\n".join([*plan["refusals"], "--force takes it all the same"]))
 
 
 def _follow(jobs: Jobs, job: Json, *, json: bool) -> None:

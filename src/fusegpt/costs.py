@@ -1,4 +1,4 @@
-"""What a model costs beside what it gets wrong: its parameters, counted; its latency, measured."""
+"""What a model costs beside what it gets wrong: its parameters and operations, counted; its latency, measured."""
 
 from __future__ import annotations
 
@@ -14,12 +14,42 @@ def parameters(experiment: Experiment) -> int:
     """Parameters of the model, counted without memory for them and without fetching any."""
     import torch
 
-    pretrained = experiment.settings().get("model.pretrained")
-    if pretrained:  # False, or the empty name, by the kind of the model
-        experiment = experiment.override({"model.pretrained": type(pretrained)()})
+    experiment = without_weights(experiment)
     with torch.device("meta"):
         model = experiment.task.build(experiment).build_model()
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def without_weights(experiment: Experiment) -> Experiment:
+    """The experiment with a model of the same size that fetches no published weights."""
+    pretrained = experiment.settings().get("model.pretrained")
+    # False, or the empty name, by the kind of the model.
+    return experiment.override({"model.pretrained": type(pretrained)()}) if pretrained else experiment
+
+
+def forward_flops(experiment: Experiment) -> int | None:
+    """Floating-point operations of one sample's forward, a multiplication and an addition counted as two.
+
+    By torch's own counter (matrix products, convolutions, attention, recurrent cells), with no memory for the model.
+    None for a model that goes on writing for as long as its own words say.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from fusegpt.predictor import Predictor
+
+    experiment = without_weights(experiment)
+    task = experiment.task.build(experiment)
+    with torch.device("meta"):
+        model = task.build_model().eval()
+    request = Predictor(experiment, task, torch.nn.Identity(), torch.device("cpu")).example()
+    batch = {name: tensor.to("meta") for name, tensor in task.encode([request]).items()}
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        try:
+            task.predict(model, batch)
+        except (RuntimeError, NotImplementedError):  # it reads a value, and there are none here
+            return None
+    return int(counter.get_total_flops())
 
 
 def latency_ms(experiment: Experiment, device: str = "cpu") -> float:

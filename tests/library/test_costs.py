@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+import experiments
 from fusegpt import costs
 from fusegpt.data import WorldData
 from fusegpt.experiment import Experiment
@@ -31,6 +32,20 @@ def test_parameters_are_those_of_the_model_that_is_built() -> None:
 def test_published_weights_are_not_fetched_to_be_counted() -> None:
     experiment = tiny().override({"model.pretrained": True})
     assert costs.parameters(experiment) == costs.parameters(tiny())
+
+
+def test_operations_grow_with_the_model_and_are_those_of_its_layers() -> None:
+    small, large = costs.forward_flops(tiny(32)), costs.forward_flops(tiny(64))
+    assert small is not None
+    assert large is not None
+    assert large > small
+    rows = experiments.load("row_classifier")
+    width = rows.settings()["model.n_embd"]
+    assert (costs.forward_flops(rows) or 0) > 2 * 8 * 4 * width * (8 + width), "8 rows through the four gates"
+
+
+def test_a_model_that_writes_as_long_as_it_likes_has_no_count() -> None:
+    assert costs.forward_flops(experiments.load("translation")) is None
 
 
 def test_latency_is_the_median_of_forwards_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:

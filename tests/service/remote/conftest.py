@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from job_modes import FakeRunner, Fusegpt, served, told_by
 
+from service.cluster.probe import Measured, NotMeasured
 from service.jobs.job import Job
 from service.jobs.store import JobStore, open_store
 from service.settings import Settings
@@ -26,6 +27,16 @@ def store(settings: Settings) -> Iterator[JobStore]:
     store = open_store(settings.store_url)
     yield store
     store.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe takes seconds; those of these tests say that they measure nothing."""
+
+    def probe(*_: object) -> list[Measured]:
+        raise NotMeasured("the tests measure nothing")
+
+    monkeypatch.setattr("service.cluster.probe.probe", probe)
 
 
 @pytest.fixture(params=["in this process", "over HTTP"])
@@ -53,7 +64,7 @@ def fusegpt(mode: str, capfd: pytest.CaptureFixture[str]) -> Fusegpt:
 @pytest.fixture
 def job(fusegpt: Fusegpt, store: JobStore) -> Job:
     """A job `night` that runs."""
-    told = fusegpt("submit", "norms", "--name", "night")
+    told = fusegpt("submit", "norms", "--name", "night", "--quiet")
     assert told.code == 0, told.err
     while (job := store.get("night")).state != "running":
         time.sleep(0.02)

@@ -31,7 +31,7 @@ def test_a_submitted_job_is_told_listed_and_running(fusegpt: Fusegpt, job: Job) 
 
 
 def test_submit_says_what_to_do_next(fusegpt: Fusegpt) -> None:
-    told = fusegpt("submit", "norms", "--name", "first")
+    told = fusegpt("submit", "norms", "--name", "first", "--quiet")
     assert (told.code, told.out) == (
         0,
         "first is queued\nwatch it: fusegpt logs -f first\nstop it:  fusegpt cancel first\n",
@@ -160,34 +160,6 @@ def test_an_interrupted_follower_leaves_the_job_alone(
     assert told.code == 130
     assert "job night lives on" in told.err
     assert store.get(job.id).state == "running"
-
-
-def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt, store: JobStore) -> None:
-    space = 'search.space={"model.n_embd": [32, 64], "model.n_layer": {"low": 1, "high": 2}}'
-    changed = (
-        "--set",
-        space,
-        "--set",
-        "search.trials=4",
-        "--set",
-        "training.epochs=9",
-        "--set",
-        "search.algorithm=asha",
-    )
-    told = fusegpt("plan", "norms", *changed, "--json").json
-    assert told["smallest"] < told["parameters"] <= told["largest"]
-    assert told["epochs_in_all"] == 4 * 1 + 2 * 2 + 1 * 6
-    assert told["hours"] is None
-    text = fusegpt("submit", "norms", *changed, "--dry-run").out
-    assert f"{told['largest']:,} (largest)" in text
-    assert f"{told['largest'] * 16 / 1e6:.3g} MB for the largest one's weights" in text
-    assert store.jobs() == []
-
-
-def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
-    told = fusegpt("plan", "norms", "--set", "resources.gpus_per_worker=1")
-    assert told.code == 2
-    assert "1 GPU" in told.err
 
 
 def test_two_trials_are_compared_by_what_differs(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:

@@ -34,7 +34,7 @@ class WaypointDecoder(nn.Module):
 
     def forward(self, fused: torch.Tensor, target_point: torch.Tensor) -> torch.Tensor:
         """(B, F) and (B, 2) metres -> (B, T, 2) metres, from the origin. Computed in float32, under autocast too."""
-        with torch.autocast(fused.device.type, enabled=False):
+        with torch.autocast("cpu" if fused.is_meta else fused.device.type, enabled=False):  # meta: to count
             hidden, target_point = self.join(fused.float()), target_point.float()
             point = torch.zeros_like(target_point)
             points = []

@@ -1,0 +1,149 @@
+"""`probe`: a few real training steps of some models, in a process of their own: how long a step is, how much memory.
+
+The same training as a trial's, on the same data, stopped after STEPS; `python -m service.cluster.probe CACHE` reads
+experiments from its input, one a line, and writes what it measured, one a line. Results are kept by what they are of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from pydantic import Field
+
+from fusegpt.config import Config
+from fusegpt.experiment import Experiment, parse
+from service.settings import Settings
+
+LIMIT_S = 20.0  # for all models of a plan together
+WARM_UP, STEPS, SECONDS = 1, 5, 3.0  # the first step allocates and compiles; no more than so many, or so long
+FORWARD = 1 / 3  # a forward's share of a training step: the backward takes two
+LONG = 1000  # epochs: so many that the steps do not run out
+
+_one_at_a_time = threading.Lock()  # two probes at once would measure each other
+
+
+class Measured(Config):
+    """What one worker of a trial takes."""
+
+    step_s: float = Field(ge=0, description="Seconds of a training step.")
+    epoch_s: float = Field(ge=0, description="Seconds of an epoch, its validation reckoned as forwards only.")
+    peak_gb: float = Field(ge=0, description="Largest memory of the process; of the GPU, where it trains on one.")
+    device: str = Field(description="What it was measured on: cpu or cuda.")
+
+
+class NotMeasured(Exception):
+    """Nothing could be measured; the message says why."""
+
+
+def probe(models: Sequence[Experiment], settings: Settings, limit_s: float = LIMIT_S) -> list[Measured]:
+    """What each of these models takes, on this machine. Raises NotMeasured, saying why."""
+    asked = "".join(json.dumps(json.loads(model.to_json())) + "\n" for model in models)
+    kept = settings.home / "probes" / f"{_name(asked)}.json"
+    with _one_at_a_time:
+        if kept.exists():
+            return [Measured.model_validate(each) for each in json.loads(kept.read_text())]
+        told = _run(asked, models[0].resources.gpus_per_worker > 0, settings, limit_s)
+        if len(told) < len(models):
+            raise NotMeasured("the probe ended early")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps([each.model_dump() for each in told]))
+        partial.replace(kept)
+    return told
+
+
+def _name(asked: str) -> str:
+    """The same models, on the same machine with the same code of torch: the same name."""
+    from importlib.metadata import version
+
+    return hashlib.sha256(f"{asked}{version('torch')}{platform.node()}".encode()).hexdigest()[:24]
+
+
+def _run(asked: str, on_gpu: bool, settings: Settings, limit_s: float) -> list[Measured]:
+    environment = dict(os.environ) | ({} if on_gpu else {"CUDA_VISIBLE_DEVICES": ""})
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "service.cluster.probe", str(settings.cache)],
+            input=asked, capture_output=True, text=True, timeout=limit_s, env=environment, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise NotMeasured(
+            f"a few steps took more than {limit_s:g} s; data that is not packed yet is packed by `fusegpt data pack`"
+        ) from None
+    if ended.returncode != 0:
+        lines = [line for line in ended.stderr.splitlines() if line.strip()]
+        raise NotMeasured(lines[-1] if lines else f"the probe ended with {ended.returncode}")
+    return [Measured.model_validate_json(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+
+
+def main(cache: Path) -> None:
+    """Measure what is asked for on the input."""
+    for line in sys.stdin:
+        sys.stdout.write(measure(parse(json.loads(line)), cache).model_dump_json() + "\n")
+        sys.stdout.flush()
+
+
+def measure(experiment: Experiment, cache: Path) -> Measured:
+    """Train a few steps in a folder that is thrown away, without fetching published weights."""
+    from service.cluster.train import train_alone
+
+    train, val = _samples(experiment, cache)
+    batch, workers = experiment.training.batch_size, experiment.resources.workers_per_trial
+    share = {"training.batch_size": max(batch // workers, 1), "training.epochs": LONG, "resources.workers_per_trial": 1}
+    stamps: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="fusegpt-probe-") as folder:
+        asked = _without_weights(experiment).override({**share, "training.checkpoint_every_steps": 0})
+        train_alone(asked, Path(folder), cache, lambda _: None, lambda: _enough(stamps))
+    steps = [after - before for before, after in zip(stamps[WARM_UP:], stamps[WARM_UP + 1 :], strict=False)]
+    step_s = median(steps)
+    batches = -(-train // batch) + FORWARD * -(-val // batch)
+    peak_gb, device = _peak()
+    return Measured(step_s=step_s, epoch_s=step_s * batches, peak_gb=peak_gb, device=device)
+
+
+def _without_weights(experiment: Experiment) -> Experiment:
+    from fusegpt.costs import without_weights
+
+    return without_weights(experiment)
+
+
+def _samples(experiment: Experiment, cache: Path) -> tuple[int, int]:
+    """How many there are to train on and to validate on; packs the data where nobody has."""
+    splits = experiment.task.build(experiment).open_splits(cache)
+    return len(splits.train), len(splits.val)
+
+
+def _enough(stamps: list[float]) -> bool:
+    """Asked before each step: notes when, and says whether that is enough."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()  # else it would be the time to ask for a step, not to do it
+    stamps.append(time.perf_counter())
+    done = len(stamps) - 1 - WARM_UP
+    return done >= 1 and (done >= STEPS or stamps[-1] - stamps[WARM_UP] > SECONDS)
+
+
+def _peak() -> tuple[float, str]:
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_reserved() / 1e9, "cuda"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, "cpu"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""What a spec would run and take is said before anything is queued, and what cannot fit is refused, in both modes."""
+
+from __future__ import annotations
+
+import pytest
+from job_modes import Fusegpt
+
+from service.api import fitting
+from service.cluster.probe import Measured
+from service.jobs.store import JobStore
+
+SPACE = 'search.space={"model.n_embd": [32, 64], "model.n_layer": {"low": 1, "high": 2}}'
+CHANGED = ("--set", SPACE, "--set", "search.trials=4", "--set", "training.epochs=9", "--set", "search.algorithm=asha")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model takes 36 s an epoch and 2 GB."""
+    took = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu")
+    monkeypatch.setattr("service.cluster.probe.probe", lambda models, _settings: [took] * len(models))
+
+
+def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt, store: JobStore) -> None:
+    told = fusegpt("plan", "norms", *CHANGED, "--json").json
+    assert told["smallest"] < told["parameters"] <= told["largest"]
+    assert told["smallest_flops"] < told["flops"] <= told["largest_flops"]
+    assert told["epochs_in_all"] == 4 * 1 + 2 * 2 + 1 * 6
+    assert told["hours"] is None
+    text = fusegpt("submit", "norms", *CHANGED, "--dry-run").out
+    assert f"{told['largest']:,} (largest, {told['largest_flops'] / 1e9:.3g} GFLOP)" in text
+    assert f"{told['largest'] * 16 / 1e6:.3g} MB for the largest one's weights" in text
+    assert "not probed: the tests measure nothing" in text
+    assert store.jobs() == []
+
+
+def test_what_a_few_real_steps_took_makes_the_estimate(fusegpt: Fusegpt, measured: None) -> None:
+    del measured
+    told = fusegpt("plan", "norms", *CHANGED)
+    assert told.code == 0
+    assert "default 500 ms a step, 36 s an epoch, 2 GB; largest 500 ms a step" in told.out
+    assert f"14 epochs, about {14 * 36 / 3600 / 2:.3g} h by the probe" in told.out
+    skipped = fusegpt("plan", "norms", *CHANGED, "--no-probe")
+    assert "not probed: not asked for" in skipped.out
+
+
+def test_submit_shows_the_plan_first_unless_it_is_to_be_quiet(fusegpt: Fusegpt) -> None:
+    told = fusegpt("submit", "norms", "--name", "first", "--no-probe")
+    assert told.out.startswith("norms: 20 trials of 12 epochs, by random, for ")
+    assert "first is queued\n" in told.out
+    assert fusegpt("submit", "norms", "--name", "second", "-q").out.startswith("second is queued")
+    assert fusegpt("submit", "norms", "--name", "third", "--json").json["name"] == "third"
+
+
+def test_what_takes_far_longer_than_its_budget_is_refused(fusegpt: Fusegpt, measured: None, store: JobStore) -> None:
+    del measured
+    told = fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.03", "--name", "long")
+    assert told.code == 2
+    assert "error: search.budget.hours: is 0.03, and all trials take about 0.07 h by the probe" in told.err
+    assert store.jobs() == []
+    assert fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.05", "--name", "near").code == 0
+    forced = fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.03", "--name", "long", "--force")
+    assert forced.code == 0
+    assert store.get("long").name == "long"
+
+
+def test_a_worker_that_no_machine_can_hold_is_refused(
+    fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del measured
+    monkeypatch.setattr(fitting, "_of_machine", lambda: 1.5)
+    told = fusegpt("plan", "norms", *CHANGED)
+    assert told.code == 2
+    assert "resources: a worker of the largest model takes 2 GB, and there are 1.5 GB" in told.err
+    assert "--force" in told.err
+    assert fusegpt("plan", "norms", *CHANGED, "--force").code == 0
+    assert fusegpt("plan", "norms", *CHANGED, "--json").json["refusals"] != []
+
+
+def test_models_that_a_constraint_forbids_are_not_planned(fusegpt: Fusegpt) -> None:
+    free = fusegpt("plan", "norms", *CHANGED, "--json").json
+    most = free["largest"] - 1
+    held = fusegpt("plan", "norms", *CHANGED, "--set", f"search.constraints.parameters.max={most}", "--json").json
+    assert held["largest"] <= most
+
+
+def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
+    told = fusegpt("plan", "norms", "--set", "resources.gpus_per_worker=1")
+    assert told.code == 2
+    assert "1 GPU" in told.err
