@@ -27,6 +27,7 @@ class Trial:
     best: float | None = None
     error: str = ""
     seconds: float = 0.0
+    exchanges: list[dict[str, Any]] = field(default_factory=list)  # with pbt: epoch, source, value, drawn
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,22 @@ def best_of(search: Search, trials: list[Trial]) -> Trial | None:
     judged = [(trial.best, trial) for trial in trials if trial.best is not None and math.isfinite(trial.best)]
     pick = min if search.mode == "min" else max
     return pick(judged, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
+def front_of(search: Search, trials: list[Trial]) -> list[Trial]:
+    """The trials that none beats in the metric and in every objective, the best by the metric first.
+
+    Empty where the search has no objectives beside its metric.
+    """
+    from fusegpt.pareto import front
+
+    names = search.experiment.search.objectives
+    judged = [trial for trial in trials if trial.best is not None and all(name in trial.metrics for name in names)]
+    if not names:
+        return []
+    sign = 1.0 if search.mode == "min" else -1.0
+    points = [[sign * (trial.best or 0.0), *(trial.metrics[name] for name in names)] for trial in judged]
+    return [judged[index] for index in sorted(front(points), key=lambda index: (points[index], judged[index].number))]
 
 
 def baseline_of(search: Search, trials: Iterable[Trial]) -> float | None:

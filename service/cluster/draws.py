@@ -25,15 +25,23 @@ ATTEMPTS = 100  # draws for one trial before it is said that the space holds har
 
 
 class Draws:
-    """The draws of one search. `count` gives the number of parameters of a trial's model."""
+    """The draws of one search.
 
-    def __init__(self, experiment: Experiment, mode: Mode, count: Callable[[Experiment], int] = parameters) -> None:
-        self._experiment, self._count = experiment, count
+    `count` gives the number of parameters of a trial's model; `redrawn` is called for each draw that had too many.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        mode: Mode,
+        count: Callable[[Experiment], int] = parameters,
+        redrawn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._experiment, self._count, self._redrawn = experiment, count, redrawn
         self._defaults = experiment.settings()
         self._limits = experiment.search.constraints.limits()
         self._sampler = _sampler(experiment, mode)
         self._counted: dict[str, int] = {}
-        self.redrawn = 0  # draws that broke a limit before they started
 
     def draw(self, number: int, taken: Collection[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The settings of trial `number` by dotted key: those of the space, and whatever was moved to fit them.
@@ -110,7 +118,7 @@ class Draws:
     def _refuse_large(self, drawn: Mapping[str, Any]) -> None:
         if not self.excess(drawn):
             return
-        self.redrawn += 1
+        self._redrawn()
         raise SettingError(
             f"search.constraints.parameters.max: hardly any settings of search.space have as few as "
             f"{self._limits['parameters']:,.0f} parameters; the smallest model that was drawn has "

@@ -1,4 +1,4 @@
-"""`Ending`: when a search ends before its last trial has, and the word to its trials to stop.
+"""`Ending`: when a search ends before its last trial has, why, and the word to its trials to stop.
 
 Budget spent or interrupted (ctrl-C, SIGTERM): no trial begins any more, those that run find the note `stop` in the
 search's folder, keep their state and end by themselves. Tune's own way is to kill after 5 s what still runs.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,27 +17,62 @@ from typing import Any
 
 from ray.tune import Stopper
 
+from fusegpt.experiment import Budget
 from service.cluster.notes import STOP
+from service.cluster.record import Spent, read_spent, write_spent
 
+KEEP_SECONDS = 5.0  # how much of its time a search may forget when its driver is killed
 PATIENCE_SECONDS = 120.0  # how long trials may take to stop, and those that wait for the cluster to be forgotten
 
 
 class Ending(Stopper):  # type: ignore[misc]
     """Whether, why and since when a search is ending."""
 
-    def __init__(self, folder: Path, hours: float) -> None:
+    def __init__(self, folder: Path, budget: Budget, gpu_seconds: Callable[[], float] = lambda: 0.0) -> None:
+        """`gpu_seconds` tells what all trials have taken of GPUs so far, over all resumptions."""
+        self._folder, self._budget, self._gpu_seconds = folder, budget, gpu_seconds
         self._note = folder / STOP
         self._note.unlink(missing_ok=True)
-        self._deadline = time.monotonic() + hours * 3600 if hours else float("inf")
+        self._before = read_spent(folder)
+        self._start = self._kept = time.monotonic()
         self._since = 0.0
-        self.interrupted = False
+        self._redrawn = self._before.redrawn
+        self.reason, self.interrupted = "", False
+
+    @property
+    def spent(self) -> Spent:
+        """What the search has used up until now."""
+        seconds = self._before.seconds + time.monotonic() - self._start
+        return Spent(seconds=seconds, redrawn=self._redrawn, ended=self.reason)
 
     def due(self) -> bool:
         """Whether no trial may begin any more; the trials are told the first time that it is so."""
-        if not self._since and (self.interrupted or time.monotonic() >= self._deadline):
-            self._since = time.monotonic()
-            self._note.touch()
+        if not self._since:
+            self.reason = self._exhausted()
+            if self.interrupted or self.reason:
+                self._since = time.monotonic()
+                self._note.touch()
+        if time.monotonic() - self._kept > KEEP_SECONDS:
+            self.keep()
         return bool(self._since)
+
+    def drawn_again(self) -> None:
+        """Count a draw that had too many parameters."""
+        self._redrawn += 1
+
+    def keep(self) -> None:
+        """Write down what is spent: a search that is taken up again counts on from there."""
+        self._kept = time.monotonic()
+        write_spent(self._folder, self.spent)
+
+    def _exhausted(self) -> str:
+        """Which limit is reached, in one sentence; empty where none is."""
+        hours, gpu_hours = self._budget.hours, self._budget.gpu_hours
+        if hours and self.spent.seconds >= hours * 3600:
+            return f"search.budget.hours: {hours:g} h are spent; the best so far is kept"
+        if gpu_hours and self._gpu_seconds() >= gpu_hours * 3600:
+            return f"search.budget.gpu_hours: {gpu_hours:g} GPU hours are spent; the best so far is kept"
+        return ""
 
     def __call__(self, *_: Any) -> bool:
         return False

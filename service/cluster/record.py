@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
 from fusegpt.config import Config, SettingError
 from fusegpt.experiment import parse
-from service.events import Search, Trial, TrialState
+from service.events import Search, Trial, TrialState, front_of
 
-SEARCH, TRIAL = "search.json", "trial.json"
+SEARCH, TRIAL, SPENT, FRONT = "search.json", "trial.json", "spent.json", "pareto.json"
+
+Kept = TypeVar("Kept", bound=Config)
+
+
+class Exchange(Config):
+    """Where a trial of a population went on from another's checkpoint, with other settings."""
+
+    epoch: int = Field(ge=1, description="After which epoch.")
+    source: int = Field(ge=0, description="The number of the trial whose checkpoint it took.")
+    value: float = Field(description="What it had reached itself.")
+    drawn: dict[str, Any] = Field(description="The settings that it uses from there on, by dotted key.")
 
 
 class TrialRecord(Config):
@@ -29,6 +40,7 @@ class TrialRecord(Config):
     metrics: dict[str, float] = Field(default={}, description="All figures of the last epoch.")
     error: str = Field(default="", description="Why it failed, in one sentence.")
     seconds: float = Field(default=0.0, ge=0, description="Wall-clock seconds that it ran.")
+    exchanges: tuple[Exchange, ...] = Field(default=(), description="With pbt: what it took over from others.")
 
     def trial(self, search: Search) -> Trial:
         """The trial as observers see it."""
@@ -39,12 +51,26 @@ class TrialRecord(Config):
             drawn=self.drawn,
             folder=trial_folder(search, self.number),
             state=self.state,
-            epoch=max(self.values, default=0),
+            epoch=self.epoch,
             metrics=dict(self.metrics),
             best=best,
             error=self.error,
             seconds=self.seconds,
+            exchanges=[exchange.model_dump() for exchange in self.exchanges],
         )
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch; 0 before the first."""
+        return max(self.values, default=0)
+
+
+class Spent(Config):
+    """What a search has used up so far, over all its resumptions, and why it ended."""
+
+    seconds: float = Field(default=0.0, ge=0, description="Wall-clock seconds while it ran.")
+    redrawn: int = Field(default=0, ge=0, description="Draws that had too many parameters, and were never started.")
+    ended: str = Field(default="", description="Why it ended before its last trial, in one sentence.")
 
 
 def trial_id(number: int) -> str:
@@ -62,7 +88,7 @@ def write_trial(search: Search, record: TrialRecord) -> None:
 
 def read_trials(search: Search) -> list[TrialRecord]:
     """The records of all trials that have been started, by number. Raises ValueError naming a broken file."""
-    return [_read_trial(path) for path in sorted(search.folder.glob(f"trial_*/{TRIAL}"))]
+    return [_read(TrialRecord, path) for path in sorted(search.folder.glob(f"trial_*/{TRIAL}"))]
 
 
 def write_search(search: Search) -> None:
@@ -86,11 +112,34 @@ def read_search(folder: Path) -> Search:
     return Search(nested["name"], parse(nested["experiment"]), folder, nested["metric"], mode)
 
 
-def _read_trial(path: Path) -> TrialRecord:
+def write_front(search: Search, trials: list[Trial]) -> None:
+    """Keep which trials nothing beats, where the search has several objectives."""
+    names = search.experiment.search.objectives
+    if not names:
+        return
+    rows = [
+        {"trial": trial.id, search.metric: trial.best, **{name: trial.metrics[name] for name in names}}
+        for trial in front_of(search, trials)
+    ]
+    _write(search.folder / FRONT, json.dumps(rows, indent=2))
+
+
+def write_spent(folder: Path, spent: Spent) -> None:
+    """Keep what a search has used up."""
+    _write(folder / SPENT, spent.model_dump_json(indent=2))
+
+
+def read_spent(folder: Path) -> Spent:
+    """What the search in `folder` has used up; nothing before its start. Raises ValueError naming a broken file."""
+    path = folder / SPENT
+    return _read(Spent, path) if path.exists() else Spent()
+
+
+def _read(kind: type[Kept], path: Path) -> Kept:
     try:
-        return TrialRecord.model_validate_json(path.read_text())
+        return kind.model_validate_json(path.read_text())
     except ValidationError as error:
-        raise ValueError(f"{path}: is no record of a trial: {error.errors()[0]['msg']}") from None
+        raise ValueError(f"{path}: is no record of a search: {error.errors()[0]['msg']}") from None
 
 
 def _write(path: Path, text: str) -> None:

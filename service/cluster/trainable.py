@@ -11,7 +11,9 @@ from typing import Any
 from ray.tune import Trainable
 
 from fusegpt.experiment import Experiment
+from fusegpt.training.folder import read_json
 from fusegpt.training.report import Report, Result
+from service.cluster.measured import COSTS, Measure, costs_of, hold_to_limits
 from service.cluster.notes import CANCEL, told_to_stop
 from service.cluster.record import trial_folder
 from service.cluster.running import Ended, Running
@@ -21,7 +23,7 @@ from service.events import Search
 RunTrial = Callable[[Experiment, Path, Path, Callable[[Report], None], Callable[[], bool]], Result]
 
 # The keys of a result beside the training's figures.
-EPOCH, ENDED, ERROR, TOLD_TO_STOP = "epoch", "ended", "error", "told_to_stop"
+EPOCH, ENDED, ERROR, TOLD_TO_STOP, PAUSED = "epoch", "ended", "error", "told_to_stop", "paused"
 
 
 class TrialActor(Trainable):  # type: ignore[misc]
@@ -30,22 +32,31 @@ class TrialActor(Trainable):  # type: ignore[misc]
     search: Search
     cache: Path
     run_trial: RunTrial
+    measure: Measure
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial: {"number": its number, "drawn": its settings by dotted key}."""
-        self._folder = trial_folder(self.search, config["number"])
+        """Begin a trial, or go on with it: {"number": its number, "drawn": its settings by dotted key}.
+
+        With "until", an epoch: it then pauses there, and has let go of everything when that is told.
+        """
+        self._folder, self._until = trial_folder(self.search, config["number"]), config.get("until", 0)
         self._running = Running(partial(self._start, dict(config["drawn"])))
 
     def step(self) -> dict[str, Any]:
         """The next epoch's figures, or how the trial ended."""
         told = self._running.next()
         if isinstance(told, Ended):
-            return {"done": True, ENDED: True, ERROR: self._explain(told.error), TOLD_TO_STOP: told.stopped}
+            how = {ENDED: True, ERROR: self._explain(told.error), TOLD_TO_STOP: told.stopped}
+            return {"done": True, **how, **self._costs()}
         if self.search.metric not in told.metrics:
             known = ", ".join(sorted(told.metrics))
             error = f"search.metric: {self.search.metric!r} is no figure of this experiment; there are {known}"
             return {"done": True, ENDED: True, ERROR: error, TOLD_TO_STOP: False}
-        return {EPOCH: told.epoch, **told.metrics}
+        figures = {EPOCH: told.epoch, **told.metrics, **self._costs()}
+        if not self._until <= told.epoch < told.epochs or not self._until:
+            return figures
+        self._running.end()
+        return {"done": True, PAUSED: True, **figures}
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """End the present trial and begin another in the same process."""
@@ -63,7 +74,15 @@ class TrialActor(Trainable):  # type: ignore[misc]
         ending, cancelled = told_to_stop(self.search.folder), told_to_stop(self._folder, CANCEL)
         if cancelled():
             return Result({}, 0, 0, 0, self._folder / "best", stopped=True)
+        if experiment.search.costs:
+            hold_to_limits(experiment, costs_of(experiment, self._folder, type(self).measure))
         return run_trial(experiment, self._folder, self.cache, report, lambda: should_stop() or ending() or cancelled())
+
+    def _costs(self) -> dict[str, float]:
+        """What the model costs, where the search wants to know."""
+        file = self._folder / COSTS
+        known: dict[str, float] = read_json(file) if self.search.experiment.search.costs and file.exists() else {}
+        return known
 
     def _explain(self, error: Exception | None) -> str:
         """The error in one sentence; where it came from is kept in the trial's folder."""
@@ -74,12 +93,12 @@ class TrialActor(Trainable):  # type: ignore[misc]
         return sentence(error)
 
 
-def trainable(search: Search, cache: Path, run_trial: RunTrial) -> type[TrialActor]:
+def trainable(search: Search, cache: Path, run_trial: RunTrial, measure: Measure) -> type[TrialActor]:
     """The class that Tune makes actors of, for one search."""
 
     class Bound(TrialActor):
         pass
 
     Bound.search, Bound.cache = search, cache
-    Bound.run_trial = staticmethod(run_trial)
+    Bound.run_trial, Bound.measure = staticmethod(run_trial), staticmethod(measure)
     return Bound

@@ -16,8 +16,11 @@ from typing import Any
 from fusegpt.config import SettingError
 from service.cluster.capacity import nodes_of_cluster, trials_at_once
 from service.cluster.local_ray import connect
-from service.cluster.record import TrialRecord, read_trials, write_search
+from service.cluster.measured import Measure, latency_ms
+from service.cluster.record import TrialRecord, read_trials, write_front, write_search
 from service.cluster.train import run_trial as train_trial
+from service.cluster.turns import Turns
+from service.cluster.warm_start import Earlier, first_of, warm_start
 from service.events import Observer, Search, Trial
 from service.settings import Settings
 
@@ -41,11 +44,13 @@ def search(
     *,
     resume: bool = False,
     run_trial: Any = train_trial,
+    measure: Measure = latency_ms,
 ) -> list[Trial]:
     """Run the trials of a search, on the cluster that this process is connected to or else that `settings` names.
 
     Returns all trials by number; one that failed says why and ends nothing else. With `resume`, a search that was
-    interrupted goes on: ended trials stay as they are, the others go on from their checkpoints.
+    interrupted, or that is to have more trials or more time than it had, goes on: ended trials stay as they are, the
+    others go on from their checkpoints. Why it ended before its last trial is kept in `spent.json` of its folder.
 
     Raises SettingError where no trial can ever fit the cluster, and where the name is taken (or, with `resume`, was
     never used); ClusterUnreachable; KeyboardInterrupt after SIGINT or SIGTERM, once the trials have kept their state.
@@ -55,7 +60,7 @@ def search(
     past = _past(search, resume)
     together = search.experiment.resources.workers_per_trial > 1
     with nullcontext() if ray.is_initialized() else connect(settings, dashboard=together):
-        return _run(search, settings, observers, past, run_trial)
+        return _run(search, settings, observers, past, run_trial, measure)
 
 
 def _past(search: Search, resume: bool) -> list[TrialRecord]:
@@ -69,30 +74,63 @@ def _past(search: Search, resume: bool) -> list[TrialRecord]:
 
 
 def _run(
-    search: Search, settings: Settings, observers: Sequence[Observer], past: list[TrialRecord], run_trial: Any
+    search: Search,
+    settings: Settings,
+    observers: Sequence[Observer],
+    past: list[TrialRecord],
+    run_trial: Any,
+    measure: Measure,
 ) -> list[Trial]:
     from service.cluster.ending import Ending
     from service.cluster.watcher import Watcher
 
     cap = trials_at_once(search.experiment.resources, nodes_of_cluster())
+    earlier = warm_start(search, settings.cache)
     write_search(search)
     watcher = Watcher(search, observers, past)
-    ending = Ending(search.folder, search.experiment.search.budget.hours)
+    ending = Ending(search.folder, search.experiment.search.budget, watcher.gpu_seconds)
     watcher.tell(lambda observer: observer.search_started(search))
-    with ending.on_signals():
-        _tune(search, settings, past, watcher, ending, cap, run_trial)
+    try:
+        with ending.on_signals():
+            turns = _turns(search, past, watcher, ending, earlier)
+            _tune(search, settings, past, watcher, ending, cap, turns, (run_trial, measure))
+    finally:
+        ending.keep()
     if not ending.interrupted:
         for trial in watcher.trials:
             if trial.state == "running":
                 watcher.end(trial.number, "stopped")
+    write_front(search, watcher.trials)
     watcher.tell(lambda observer: observer.search_ended(search, watcher.trials))
     if ending.interrupted:
         raise KeyboardInterrupt
     return watcher.trials
 
 
+def _turns(search: Search, past: list[TrialRecord], watcher: Any, ending: Any, earlier: list[Earlier]) -> Turns:
+    """Whose turn it is, as the algorithm has it."""
+    from service.cluster.draws import Draws
+    from service.cluster.population import Population
+    from service.cluster.turns import InTurn
+
+    draws = Draws(search.experiment, search.mode, redrawn=ending.drawn_again)
+    for one in earlier:
+        draws.tell(one.drawn, one.values, one.stopped, one.costs)
+    first = first_of(search, earlier)
+    if search.experiment.search.algorithm == "pbt" and search.experiment.search.space:
+        return Population(search, draws, lambda: watcher.records, watcher.keep, watcher.refuse, first)
+    return InTurn(search, draws, past, lambda: watcher.records, watcher.refuse, first)
+
+
 def _tune(
-    search: Search, settings: Settings, past: list[TrialRecord], watcher: Any, ending: Any, cap: int, run_trial: Any
+    search: Search,
+    settings: Settings,
+    past: list[TrialRecord],
+    watcher: Any,
+    ending: Any,
+    cap: int,
+    turns: Turns,
+    work: tuple[Any, Measure],
 ) -> None:
     """The trials that are still to begin or to go on, through Tune."""
     os.environ.update(TUNE_ENVIRONMENT)
@@ -104,20 +142,20 @@ def _tune(
     from service.cluster.suggestions import Suggestions
     from service.cluster.trainable import trainable
 
-    suggestions = Suggestions(search, past, lambda: watcher.records, ending.due)
-    if not suggestions.count:
+    if not turns.count:
         return
+    suggestions = Suggestions(turns, ending.due)
     alone = search.experiment.resources.workers_per_trial == 1
     early = search.experiment.search.algorithm in ("asha", "tpe", "bohb")
     tuner = tune.Tuner(
-        tune.with_resources(trainable(search, settings.cache, run_trial), _takes(search)),
+        tune.with_resources(trainable(search, settings.cache, *work), _takes(search)),
         tune_config=tune.TuneConfig(
             search_alg=suggestions,
             scheduler=Halving(search, past) if early else None,
-            num_samples=suggestions.count,
+            num_samples=turns.count,
             max_concurrent_trials=cap,
             reuse_actors=alone,
-            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']}",
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']}_{trial.config.get('until', 0)}",
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -134,6 +172,8 @@ def _tune(
     finally:
         watcher.wait_for_release()
         shutil.rmtree(search.folder / "tune", ignore_errors=True)
+    if suggestions.error is not None:
+        raise suggestions.error
 
 
 def _takes(search: Search) -> Any:

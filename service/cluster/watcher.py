@@ -6,16 +6,18 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ray.tune import Callback
 
+from fusegpt.search_config import Cost
 from service.cluster.notes import is_cancelled
 from service.cluster.placement import NOTE, release
 from service.cluster.record import TrialRecord, trial_folder, write_trial
-from service.cluster.trainable import ENDED, EPOCH, ERROR, TOLD_TO_STOP
+from service.cluster.trainable import ENDED, EPOCH, ERROR, PAUSED, TOLD_TO_STOP
 from service.events import Observer, Search, Trial, TrialState
 
+COSTS: tuple[Cost, ...] = get_args(Cost)
 RELEASE_SECONDS = 60.0  # how long stopped worker groups may take to let go before their reservation is taken from them
 
 
@@ -26,7 +28,8 @@ class Watcher(Callback):  # type: ignore[misc]
         self._search, self._observers = search, observers
         self._records = {record.number: record for record in past}
         self._trials = {record.number: record.trial(search) for record in past}
-        self._began: dict[int, float] = {}
+        self._began: dict[int, float] = {}  # of those that run now: when, less what they ran before
+        self._announced: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the observers: Tune writes its callbacks down to restore them, which we never do (see record.py)."""
@@ -52,16 +55,18 @@ class Watcher(Callback):  # type: ignore[misc]
             return
         self._began[number] = time.monotonic() - (self._records[number].seconds if number in self._records else 0.0)
         if number not in self._records:
-            self._keep(TrialRecord(number=number, drawn=trial.config["drawn"], state="running"))
-        self.tell(lambda observer: observer.trial_started(self._trials[number]))
+            self.keep(TrialRecord(number=number, drawn=trial.config["drawn"], state="running"))
+        if number not in self._announced:  # one of a population that goes on
+            self._announced.add(number)
+            self.tell(lambda observer: observer.trial_started(self._trials[number]))
 
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
         record = self._records[trial.config["number"]]
         if EPOCH not in result or result[EPOCH] in record.values:  # a training taken up again repeats its last epoch
             return
-        metrics = {name: float(value) for name, value in result.items() if "/" in name and _is_number(value)}
+        metrics = {name: float(value) for name, value in result.items() if _is_figure(name, value)}
         values = {**record.values, result[EPOCH]: float(result[self._search.metric])}
-        self._keep(record.model_copy(update={"values": values, "metrics": metrics, **self._clock(record.number)}))
+        self.keep(record.model_copy(update={"values": values, "metrics": metrics, **self._clock(record.number)}))
         self.tell(lambda observer: observer.trial_reported(self._trials[record.number]))
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
@@ -69,7 +74,12 @@ class Watcher(Callback):  # type: ignore[misc]
         if record is None or record.state != "running":
             return
         last = trial.last_result or {}
-        if last.get(ERROR):
+        if last.get(PAUSED):
+            self.keep(record.model_copy(update=self._clock(record.number)))
+            del self._began[record.number]
+        elif last.get(ERROR):
+            costs = {name: float(last[name]) for name in COSTS if name in last}
+            self.keep(record.model_copy(update={"metrics": {**record.metrics, **costs}}))
             self.end(record.number, "failed", last[ERROR])
         elif last.get(TOLD_TO_STOP):
             if is_cancelled(trial_folder(self._search, record.number)):
@@ -96,8 +106,23 @@ class Watcher(Callback):  # type: ignore[misc]
     def end(self, number: int, state: TrialState, error: str = "") -> None:
         """Record that a trial has ended, and tell the observers."""
         record = self._records[number].model_copy(update={"state": state, "error": error, **self._clock(number)})
-        self._keep(record)
+        self.keep(record)
         self.tell(lambda observer: observer.trial_ended(self._trials[number]))
+
+    def refuse(self, number: int, drawn: dict[str, Any], why: str) -> None:
+        """Record a trial that may not start."""
+        self.keep(TrialRecord(number=number, drawn=drawn, state="running"))
+        self.tell(lambda observer: observer.trial_started(self._trials[number]))
+        self.end(number, "failed", why)
+
+    def gpu_seconds(self) -> float:
+        """Seconds of reserved GPUs that all trials have taken so far."""
+        resources = self._search.experiment.resources
+        taken = 0.0
+        for record in self._records.values():
+            now = self._clock(record.number) if record.state == "running" else {}
+            taken += now.get("seconds", record.seconds)
+        return taken * resources.gpus_per_worker * resources.workers_per_trial
 
     def wait_for_release(self) -> None:
         """Until no trial holds a worker group's reservation any more."""
@@ -111,7 +136,7 @@ class Watcher(Callback):  # type: ignore[misc]
     def _clock(self, number: int) -> dict[str, float]:
         return {"seconds": time.monotonic() - self._began[number]} if number in self._began else {}
 
-    def _keep(self, record: TrialRecord) -> None:
+    def keep(self, record: TrialRecord) -> None:
         """Keep a record on disk, and bring the trial that observers hold up to it."""
         self._records[record.number] = record
         write_trial(self._search, record)
@@ -127,5 +152,6 @@ def last_cause(said: str) -> str:
     return (raised[-1] if raised else lines[0] if lines else "no word of why")[:500]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_figure(name: str, value: object) -> bool:
+    """Whether it is one of the training's own figures or of its model's costs: Tune adds much beside them."""
+    return ("/" in name or name in COSTS) and isinstance(value, int | float) and not isinstance(value, bool)

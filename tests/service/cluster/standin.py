@@ -5,6 +5,7 @@ It keeps a checkpoint as the real one does, and writes every epoch that it compu
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -60,8 +61,7 @@ def train(
     """Each epoch takes what `epochs_take` said; large n_embd is better, resid_pdrop above 0.45 fails."""
     settings, total = experiment.settings(), experiment.training.epochs
     folder.mkdir(parents=True, exist_ok=True)
-    state = folder / "checkpoint.txt"
-    epoch = int(state.read_text()) if state.exists() else 0
+    epoch = _epoch_of(folder)
     if settings["model.resid_pdrop"] > 0.45:
         raise TrainingError("step 7: the loss is not a finite number")
     while epoch < total:
@@ -70,10 +70,26 @@ def train(
         epoch += 1
         with (folder / "epochs.txt").open("a") as log:
             log.write(f"{epoch} {os.getpid()}\n")
-        state.write_text(str(epoch))
+        _keep(folder, epoch)
         value = 100.0 / settings["model.n_embd"] + 1.0 / epoch
         report(Report(epoch, total, epoch, total, {METRIC: value, "train/loss": value}, folder / "checkpoint"))
     return Result({}, epoch, epoch, epoch, folder / "best", stopped=False)
+
+
+def _epoch_of(folder: Path) -> int:
+    state = folder / "checkpoint" / "progress.json"
+    return int(json.loads(state.read_text())["epoch"]) if state.exists() else 0
+
+
+def _keep(folder: Path, epoch: int) -> None:
+    """What a real training keeps, as far as a search looks at it."""
+    for name, file in (("checkpoint", "progress.json"), ("best", "metrics.json")):
+        (folder / name).mkdir(exist_ok=True)
+        partial = folder / name / ".partial"
+        partial.write_text(json.dumps({"epoch": epoch, "fingerprint": "standin"}))
+        partial.replace(folder / name / file)
+    with (folder / "history.jsonl").open("a") as history:
+        history.write(f"{epoch}\n")
 
 
 def _stopped(should_stop: Callable[[], bool], seconds: float) -> bool:
