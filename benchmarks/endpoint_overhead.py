@@ -37,6 +37,7 @@ from experiments.fusion_waypoints import experiment
 from fusegpt.predictor import Predictor
 from fusegpt.training.checkpoint import Scores, save_best
 from service.client import Client
+from service.endpoint.champion import Wanted
 from service.endpoint.config import EndpointConfig
 from service.endpoint.decode import decode
 from service.endpoint.form import Part
@@ -57,12 +58,15 @@ class OneModel:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def version(self) -> int:
-        return 1
+    def wanted(self) -> Wanted:
+        return Wanted(1)
 
     def folder(self, version: int) -> Path:
         del version
         return self._folder
+
+    def withdraw(self, version: int, reason: str, former: int | None) -> None:
+        """There is no other to go back to."""
 
 
 def save_model(folder: Path) -> None:

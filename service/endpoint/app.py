@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from service.endpoint import multipart, pages, try_out
+from service.endpoint import attention, multipart, pages, try_out
 from service.endpoint.engine import Engine
 from service.endpoint.oip import routes as oip
 from service.endpoint.problem import ProblemError
@@ -42,6 +42,7 @@ def create_app(engine: Engine) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _our_fault)
     _add_prediction(app, engine)
+    attention.add_route(app, engine)
     _add_health(app, engine)
     app.router.routes.extend([*oip.routes(engine), *pages.routes()])
     described = app.openapi
@@ -64,6 +65,7 @@ def _add_prediction(app: FastAPI, engine: Engine) -> None:
             "metrics": served.metrics,
             "signature": served.signature.model_dump(mode="json"),
             "refused": _refused(engine),
+            "challenger": _challenger(engine),
         }
 
     @app.get("/v1/example", summary="A frame of the synthetic world to try the model with")
@@ -94,6 +96,13 @@ def _refused(engine: Engine) -> dict[str, Any] | None:
     if refused is None:
         return None
     return {"version": refused.version, "reason": refused.reason, "attempts": refused.attempts}
+
+
+def _challenger(engine: Engine) -> dict[str, Any] | None:
+    line = engine.watcher.lineup
+    if line.challenger is None or line.rollout is None:
+        return None
+    return {"version": line.challenger.version, **line.rollout.model_dump(mode="json")}
 
 
 async def _problem(request: Request, error: Exception) -> Response:

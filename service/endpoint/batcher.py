@@ -48,6 +48,7 @@ class Batcher(Generic[In, Out]):
         self._wait_s = wait_s
         self._queue: deque[_Item[In, Out]] = deque()
         self._expected = 0
+        self._working = False
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._worker: asyncio.Task[None] | None = None
@@ -65,6 +66,11 @@ class Batcher(Generic[In, Out]):
         for item in self._queue:
             item.answer.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is predicted, waits or is about to be submitted."""
+        return not (self._working or self._queue or self._expected)
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -91,7 +97,9 @@ class Batcher(Generic[In, Out]):
             await self._gather()
             batch = self._take()
             if batch:
+                self._working = True
                 await self._answer(batch)
+                self._working = False
 
     async def _gather(self) -> None:
         """Return when a batch should start."""
@@ -110,15 +118,15 @@ class Batcher(Generic[In, Out]):
             await asyncio.wait_for(self._changed.wait(), timeout_s)
 
     def _take(self) -> list[_Item[In, Out]]:
-        """The longest head of the queue that may run together, without those whose client gave up."""
+        """The first that waits and those that may run with it, without those whose client gave up."""
         batch: list[_Item[In, Out]] = []
+        others: deque[_Item[In, Out]] = deque()
         while self._queue and len(batch) < self._max_batch_size:
-            if self._queue[0].answer.done():
-                self._queue.popleft()
+            item = self._queue.popleft()
+            if item.answer.done():
                 continue
-            if batch and self._queue[0].run != batch[0].run:
-                break
-            batch.append(self._queue.popleft())
+            (batch if not batch or item.run == batch[0].run else others).append(item)
+        self._queue.extendleft(reversed(others))
         return batch
 
     async def _answer(self, batch: list[_Item[In, Out]]) -> None:

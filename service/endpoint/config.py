@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from fusegpt.config import Config
+from service.endpoint.guard import GuardConfig
 
 MEBIBYTE = 1024 * 1024
 
@@ -30,6 +31,13 @@ class EndpointConfig(Config):
     retry_refused_s: float = Field(
         default=30.0, gt=0, description="First pause before a refused version is tried again; it doubles each time."
     )
+    withdraw_after: int = Field(
+        default=3, ge=1, description="A champion or challenger that was refused so often is rolled back."
+    )
+    shadow_queue: int = Field(
+        default=16, ge=1, description="Copies that wait for a shadow at most; others are dropped."
+    )
+    guard: GuardConfig = Field(default=GuardConfig(), description="When a new version is withdrawn by itself.")
 
     @property
     def max_body_bytes(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import Metric
@@ -61,6 +62,35 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+        self._version_errors = Counter(
+            "fusegpt_version_errors", "Right requests that a version did not answer.", MODEL, registry=registry
+        )
+        self._shadow_seconds = Histogram(
+            "fusegpt_shadow_seconds",
+            "A shadow's predictions, one sample each.",
+            MODEL,
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._shadow_lost = Counter(
+            "fusegpt_shadow_lost",
+            "Copies that a shadow did not compare, by reason.",
+            (*MODEL, "reason"),
+            registry=registry,
+        )
+        self._shadow_difference = Counter(
+            "fusegpt_shadow_difference",
+            "Sum of the mean differences from the champion's answers.",
+            (*MODEL, "output"),
+            registry=registry,
+        )
+        self._shadow_largest = Gauge(
+            "fusegpt_shadow_difference_max",
+            "Largest difference from the champion's answers.",
+            (*MODEL, "output"),
+            registry=registry,
+        )
+        self._largest: dict[tuple[str, str, str], float] = {}
         self._last = Gauge(
             "fusegpt_last_answer_timestamp_seconds", "When a request was last answered.", MODEL, registry=registry
         )
@@ -76,6 +106,28 @@ class Metrics:
         """A request was not answered."""
         version = str(served.version) if served else ""
         self._errors.labels(self._model, version, REASONS.get(status, "internal")).inc()
+
+    def version_failed(self, served: Served) -> None:
+        """A right request was not answered by this version; another may have answered it."""
+        self._version_errors.labels(served.name, str(served.version)).inc()
+
+    def shadowed(self, served: Served, seconds: float, differences: Mapping[str, tuple[float, float]]) -> None:
+        """A shadow's answer was compared: the mean and the largest difference of each output."""
+        model = (served.name, str(served.version))
+        self._shadow_seconds.labels(*model).observe(seconds)
+        for output, (mean, largest) in differences.items():
+            labels = (*model, output)
+            self._shadow_difference.labels(*labels).inc(mean)
+            self._largest[labels] = max(self._largest.get(labels, 0.0), largest)
+            self._shadow_largest.labels(*labels).set(self._largest[labels])
+
+    def shadow_failed(self, served: Served) -> None:
+        """A shadow failed on a copy."""
+        self._shadow_lost.labels(served.name, str(served.version), "failed").inc()
+
+    def shadow_dropped(self, served: Served) -> None:
+        """A copy found no place or no quiet moment."""
+        self._shadow_lost.labels(served.name, str(served.version), "dropped").inc()
 
     def queue(self, waiting: int) -> None:
         """How many requests wait now."""
@@ -104,7 +156,7 @@ class Metrics:
 
 
 class Totals(Collector):
-    """Snapshots of several replicas as one: what is counted is added up; of moments the latest counts."""
+    """Snapshots of several replicas as one: what is counted is added up; else the largest counts."""
 
     def __init__(self, snapshots: Iterable[Snapshot]) -> None:
         self._metrics = _added(snapshots)
@@ -139,6 +191,27 @@ class Totals(Collector):
         """Requests not answered."""
         return int(self._sum("fusegpt_request_errors", "_total", version=version))
 
+    def version_errors(self, version: str) -> int:
+        """Right requests that the version did not answer."""
+        return int(self._sum("fusegpt_version_errors", "_total", version=version))
+
+    def shadow(self, version: str, outputs: Iterable[str]) -> dict[str, Any]:
+        """What a shadow's answers came to beside the champion's."""
+        compared, seconds = self._count_and_sum("fusegpt_shadow_seconds", version=version)
+        lost = {
+            reason: int(self._sum("fusegpt_shadow_lost", "_total", version=version, reason=reason))
+            for reason in ("failed", "dropped")
+        }
+        apart = {
+            output: {
+                "mean": self._sum("fusegpt_shadow_difference", "_total", version=version, output=output)
+                / max(compared, 1),
+                "max": self._sum("fusegpt_shadow_difference_max", "", version=version, output=output),
+            }
+            for output in outputs
+        }
+        return {"compared": compared, "mean_ms": 1000 * seconds / max(compared, 1), **lost, "differences": apart}
+
     def last_answer_s(self, version: str) -> float:
         """When the last request was answered, in seconds since 1970; 0 for never."""
         return self._sum("fusegpt_last_answer_timestamp_seconds", "", version=version)
@@ -165,8 +238,8 @@ def _added(snapshots: Iterable[Snapshot]) -> dict[str, Metric]:
                 continue
             key = (sample.name, tuple(sample.labels.items()))
             before = known.get(key, 0.0)
-            latest = sample.name.endswith("_timestamp_seconds")
-            known[key] = max(before, sample.value) if latest else before + sample.value
+            largest = sample.name.endswith(("_timestamp_seconds", "_max"))
+            known[key] = max(before, sample.value) if largest else before + sample.value
     for name, known in values.items():
         for (sample_name, labels), value in known.items():
             families[name].add_sample(sample_name, dict(labels), value)

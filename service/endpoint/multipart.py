@@ -9,7 +9,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.endpoint.champion import Arrays, Served
+from service.endpoint.champion import Arrays, Served, answered_by
 from service.endpoint.decode import decode
 from service.endpoint.engine import Answered, Engine
 from service.endpoint.form import read_form
@@ -26,14 +26,14 @@ async def predict(engine: Engine, request: Request) -> Response:
     """The answer to one form. Raises ProblemError."""
     headers, config = request.headers, engine.config
     with engine.counted("form") as count:
-        served = engine.served()
+        count.served = served = engine.chosen(headers)
         form = await engine.read(lambda: read_form(headers, request.stream(), config))
         _, answer = await engine.answer(
             served, lambda: OneSample([decode(form.value, served.signature, config)]), form.seconds
         )
-        with engine.metrics.timed(served, "respond"):
-            response = JSONResponse(_plain(served, answer))
-        count.answered(served, 1)
+        with engine.metrics.timed(answer.served, "respond"):
+            response = JSONResponse(_plain(answer.served, answer), headers=answered_by(answer.served))
+        count.answered(answer.served, 1)
     return response
 
 

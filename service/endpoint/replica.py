@@ -9,9 +9,10 @@ from fastapi import FastAPI
 
 from service.endpoint.app import create_app
 from service.endpoint.board import RayPeers
-from service.endpoint.champion import Champions, Predictor, Watcher
+from service.endpoint.champion import Champions, Predictor
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
+from service.endpoint.watcher import Watcher
 
 
 class Replica:

@@ -172,11 +172,11 @@ class Registry:
         self._set_alias(name, CHAMPION, previous.number)
         return Ended(previous, present.number)
 
-    def withdraw(self, name: str, number: int, reason: str) -> bool:
+    def withdraw(self, name: str, number: int, reason: str, former: int | None = None) -> bool:
         """Take a version that misbehaves out of the traffic, as challenger or as champion; False where it is neither.
 
-        Several replicas may say so at once: only who finds the version still in its place moves an alias.
-        Raises Refused where a champion has none before it to go back to.
+        Several replicas may say so at once: only who finds the version still in its place moves an alias. `former` is
+        the champion to go back to where the version does not tell its own. Raises Refused where there is none.
         """
         challenger, present = self.challenger(name), self.champion(name)
         if challenger is not None and challenger.version.number == number:
@@ -184,13 +184,14 @@ class Registry:
             return True
         if present is None or present.number != number:
             return False
-        if present.previous_champion is None:
+        before = present.previous_champion or former
+        if before is None:
             raise Refused(f"version {number} of {name} is its first champion: there is none to go back to")
         # Marked first: from here on no replica loads it, even where this process dies before the alias moves.
         self._mark_withdrawn(present, reason)
         now = self.champion(name)
         if now is not None and now.number == number:
-            self._set_alias(name, CHAMPION, present.previous_champion)
+            self._set_alias(name, CHAMPION, before)
         return True
 
     def download(self, version: Version) -> Path:

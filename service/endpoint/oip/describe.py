@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusegpt.signature import Tensor
-from service.endpoint.champion import Served, Watcher
+from service.endpoint.champion import Served
 from service.endpoint.metrics import Totals
 from service.endpoint.oip.datatypes import FILES, batched_shape, datatype
+from service.endpoint.watcher import Watcher
+from service.registry.rollout import Rollout
 
 EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"]
 
@@ -43,41 +45,49 @@ def configuration(served: Served, max_batch_size: int) -> dict[str, Any]:
 
 
 def index(watcher: Watcher, only_ready: bool) -> list[dict[str, str]]:
-    """The versions that are known here: what answers, and what was refused with the reason."""
-    rows: list[dict[str, str]] = []
-    if watcher.served is not None:
-        version = str(watcher.served.version)
-        rows.append({"name": watcher.name, "version": version, "state": "READY", "reason": ""})
+    """The versions that are known here: what answers, what is tried, and what was refused with the reason."""
+    line = watcher.lineup
+    rows = [_row(watcher.name, line.champion.version, "READY", "")] if line.champion else []
+    if line.challenger and line.rollout:
+        rows.append(_row(watcher.name, line.challenger.version, "READY", line.rollout.told))
     if watcher.refused is not None and not only_ready:
-        refused = watcher.refused
-        version, reason = str(refused.version), refused.reason
-        rows.append({"name": watcher.name, "version": version, "state": "UNAVAILABLE", "reason": reason})
+        rows.append(_row(watcher.name, watcher.refused.version, "UNAVAILABLE", watcher.refused.reason))
     return rows
 
 
-def statistics(served: Served, totals: Totals) -> dict[str, Any]:
-    """Triton's statistics, over all replicas since they started."""
+def _row(name: str, version: int, state: str, reason: str) -> dict[str, str]:
+    return {"name": name, "version": str(version), "state": state, "reason": reason}
+
+
+def statistics(served: Served, totals: Totals, beside: Served | None, rollout: Rollout | None) -> dict[str, Any]:
+    """Triton's statistics, over all replicas since they started; of a challenger too, with what its shadow showed."""
+    told = [_statistics(served, totals)]
+    if beside is not None and rollout is not None:
+        told.append({**_statistics(beside, totals), "rollout": rollout.model_dump(mode="json")})
+        if rollout.mode == "shadow":
+            names = [tensor.name for tensor in beside.signature.outputs]
+            told[-1]["shadow"] = totals.shadow(str(beside.version), names)
+    return {"model_stats": told}
+
+
+def _statistics(served: Served, totals: Totals) -> dict[str, Any]:
     version = str(served.version)
-    encode, forward = totals.stage(version, "encode"), totals.stage(version, "forward")
     return {
-        "model_stats": [
-            {
-                "name": served.name,
-                "version": version,
-                "last_inference": int(1000 * totals.last_answer_s(version)),
-                "inference_count": totals.samples(version),
-                "execution_count": totals.batches(version),
-                "inference_stats": {
-                    "success": _duration(totals.requests(version)),
-                    "fail": {"count": totals.errors(version), "ns": 0},
-                    "queue": _duration(totals.stage(version, "wait")),
-                    "compute_input": _duration(encode),
-                    "compute_infer": _duration(forward),
-                    "compute_output": _duration(totals.stage(version, "respond")),
-                },
-                "batch_stats": [],
-            }
-        ]
+        "name": served.name,
+        "version": version,
+        "last_inference": int(1000 * totals.last_answer_s(version)),
+        "inference_count": totals.samples(version),
+        "execution_count": totals.batches(version),
+        "inference_stats": {
+            "success": _duration(totals.requests(version)),
+            "fail": {"count": totals.errors(version), "ns": 0},
+            "queue": _duration(totals.stage(version, "wait")),
+            "compute_input": _duration(totals.stage(version, "encode")),
+            "compute_infer": _duration(totals.stage(version, "forward")),
+            "compute_output": _duration(totals.stage(version, "respond")),
+        },
+        "batch_stats": [],
+        "failures": totals.version_errors(version),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fusegpt.signature import Tensor
-from service.endpoint.champion import Arrays, Served
+from service.endpoint.champion import Arrays, Served, answered_by
 from service.endpoint.oip.datatypes import HEADER_LENGTH, STORED, datatype, pack_bytes, text_elements
 from service.endpoint.oip.request import InferRequest
 
@@ -29,8 +29,9 @@ def write_response(
         told["id"] = request.id
     header = json.dumps({**told, "parameters": dict(parameters), "outputs": outputs}, separators=(",", ":")).encode()
     if not binary:
-        return header, {"Content-Type": "application/json"}
+        return header, {"Content-Type": "application/json", **answered_by(served)}
     return b"".join([header, *binary]), {
+        **answered_by(served),
         "Content-Type": "application/octet-stream",
         HEADER_LENGTH: str(len(header)),
     }

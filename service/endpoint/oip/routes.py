@@ -66,7 +66,10 @@ class _Protocol:
         return JSONResponse(describe.configuration(self._served(request), self._engine.config.max_batch_size))
 
     async def statistics(self, request: Request) -> Response:
-        return JSONResponse(describe.statistics(self._served(request), await self._engine.totals()))
+        served, line = self._served(request), self._engine.watcher.lineup
+        beside = line.challenger if line.challenger and not self._version(request) else None
+        totals = await self._engine.totals()
+        return JSONResponse(describe.statistics(served, totals, beside, line.rollout))
 
     async def index(self, request: Request) -> Response:
         asked = await read_body(request.headers, request.stream(), self._engine.config)
@@ -79,28 +82,31 @@ class _Protocol:
     async def infer(self, request: Request) -> Response:
         engine, headers = self._engine, request.headers
         with engine.counted("oip") as count:
-            served = self._served(request)
+            count.served = served = self._chosen(request)
             body = await engine.read(lambda: read_body(headers, request.stream(), engine.config))
             header = headers.get(HEADER_LENGTH, "")
             asked, answer = await engine.answer(
                 served, lambda: read_request(body.value, header, served.signature, engine.config), body.seconds
             )
-            with engine.metrics.timed(served, "respond"):
-                content, sent = write_response(served, asked, answer.values, _told(answer.stages_s, answer.batch_size))
-            count.answered(served, len(answer.values))
+            told = _told(answer.stages_s, answer.batch_size)
+            with engine.metrics.timed(answer.served, "respond"):
+                content, sent = write_response(answer.served, asked, answer.values, told)
+            count.answered(answer.served, len(answer.values))
         return Response(content, headers=sent)
 
     def _served(self, request: Request) -> Served:
-        """The model that the path names. Raises ProblemError: 404 for another name or version, 503 for none yet."""
-        watcher = self._engine.watcher
-        asked = request.path_params
-        name, version = asked.get("name", watcher.name), asked.get("version", "")
-        if name != watcher.name:
-            raise ProblemError(404, f"there is no model {name[:80]!r} here; {watcher.name} is served")
-        served = self._engine.served()
-        if version and version != str(served.version):
-            raise ProblemError(404, f"version {version[:20]} of {name} is not served; version {served.version} is")
-        return served
+        """The model that the path names, else the champion. Raises ProblemError: 404 for another, 503 for none yet."""
+        return self._engine.chosen({}, self._version(request) or str(self._engine.served().version))
+
+    def _chosen(self, request: Request) -> Served:
+        """Who answers: the version that the path names, or who is drawn."""
+        return self._engine.chosen(request.headers, self._version(request))
+
+    def _version(self, request: Request) -> str:
+        name, asked = self._engine.watcher.name, request.path_params
+        if asked.get("name", name) != name:
+            raise ProblemError(404, f"there is no model {asked['name'][:80]!r} here; {name} is served")
+        return str(asked.get("version", ""))
 
 
 def _told(stages_s: dict[str, float], batch_size: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 from tiny_model import Shelf, TinyPredictor, form
 
 from service.endpoint.app import create_app
-from service.endpoint.champion import Watcher
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
+from service.endpoint.watcher import Watcher
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import uvicorn
 from tiny_model import Shelf
 
 from service.endpoint.app import create_app
-from service.endpoint.champion import Watcher
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
+from service.endpoint.watcher import Watcher
 
 
 @contextmanager

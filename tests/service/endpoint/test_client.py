@@ -15,10 +15,10 @@ from tiny_model import SIGNATURE, Shelf, TextPredictor, TinyPredictor, png, swee
 
 from service.client import Client, EndpointError
 from service.endpoint.app import create_app
-from service.endpoint.champion import Watcher
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
 from service.endpoint.oip.writing import written
+from service.endpoint.watcher import Watcher
 from service.errors import ClusterUnreachable
 
 RIGHT = {"image": png(), "sweep": sweep(), "speed_mps": 5.5, "target_point": (20.0, 1.5)}

@@ -13,9 +13,10 @@ from tiny_model import png
 import experiments
 from fusegpt.training.checkpoint import Scores, save_best
 from service.endpoint.app import create_app
-from service.endpoint.champion import RegistryChampions, Watcher
+from service.endpoint.champion import RegistryChampions
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
+from service.endpoint.watcher import Watcher
 from service.registry import Registry
 from service.settings import Settings
 from service.tracking.store import connect

@@ -21,11 +21,11 @@ from starlette.testclient import TestClient
 from tiny_model import SIGNATURE, Shelf, TinyPredictor, form, png, sweep
 
 from service.endpoint.app import create_app
-from service.endpoint.champion import Watcher
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
 from service.endpoint.form import read_form
 from service.endpoint.problem import ProblemError
+from service.endpoint.watcher import Watcher
 
 Ask = Callable[..., Any]
 BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tiny_model import Arrays, Shelf, TinyPredictor
 
-from service.endpoint.champion import Predictor, Watcher
+from service.endpoint.champion import Predictor
 from service.endpoint.config import EndpointConfig
+from service.endpoint.watcher import Watcher
 
 
 class Wordy(TinyPredictor):
@@ -123,4 +124,45 @@ def test_an_alias_that_was_taken_away_leaves_the_last_champion(watcher: Watcher,
     watcher.poll()
     shelf.number = None
     watcher.poll()
+    assert serving(watcher) == 1
+
+
+def test_a_fresh_replica_serves_the_champion_before_where_the_present_one_is_bad(
+    watcher: Watcher, shelf: Shelf
+) -> None:
+    shelf.promote(13)
+    watcher.poll()
+    assert serving(watcher) == 1
+    assert watcher.refused is not None
+    assert watcher.refused.version == 13
+
+
+def test_a_champion_that_never_loads_is_withdrawn_after_its_attempts(shelf: Shelf) -> None:
+    watcher = Watcher("tiny", shelf, EndpointConfig(retry_refused_s=0.001, withdraw_after=3), load)
+    watcher.poll()
+    shelf.promote(13)
+    for _ in range(12):
+        watcher.poll()
+        time.sleep(0.002)
+    assert (serving(watcher), shelf.number, watcher.refused) == (1, 1, None)
+    assert shelf.fetched.count(13) == 3
+    assert "it could not be loaded 3 times: FileNotFoundError" in shelf.withdrawn[13]
+
+
+def test_the_champion_before_stays_loaded_for_the_way_back_and_what_was_rolled_back_is_let_go(
+    watcher: Watcher, shelf: Shelf
+) -> None:
+    watcher.poll()
+    shelf.promote(2)
+    watcher.poll()
+    assert [served.version for served in watcher.lineup.loaded] == [2, 1]
+    shelf.number, shelf.former = 1, None
+    watcher.poll()
+    assert [served.version for served in watcher.lineup.loaded] == [1]
+    assert shelf.fetched == [1, 2]
+
+
+def test_the_first_champion_is_never_withdrawn(watcher: Watcher) -> None:
+    watcher.poll()
+    assert not watcher.withdraw(1, "slow")
     assert serving(watcher) == 1

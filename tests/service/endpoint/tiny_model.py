@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from fusegpt.signature import InputError, Signature, Tensor
+from service.endpoint.champion import Wanted
+from service.registry import Rollout
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -73,19 +77,36 @@ class TextPredictor:
 
 
 class Shelf:
-    """Champions in memory: `number` is the champion, `broken` raises when fetched."""
+    """Champions in memory: `number` is the champion, `former` the one before it."""
 
     def __init__(self, number: int | None = 1) -> None:
         self.number = number
+        self.former: int | None = None
+        self.challenger: int | None = None
+        self.rollout: Rollout | None = None
         self.asked = 0
         self.fetched: list[int] = []
+        self.withdrawn: dict[int, str] = {}
         self.down = False
 
-    def version(self) -> int | None:
+    def promote(self, number: int) -> None:
+        self.former, self.number = self.number, number
+
+    def wanted(self) -> Wanted:
         self.asked += 1
         if self.down:
             raise ConnectionError("no registry")
-        return self.number
+        return Wanted(self.number, self.former, self.challenger, self.rollout)
+
+    def withdraw(self, version: int, reason: str, former: int | None) -> None:
+        del former
+        if version == self.challenger:
+            self.challenger = self.rollout = None
+        elif version == self.number:
+            self.number, self.former = self.former, None
+        else:
+            return
+        self.withdrawn[version] = reason
 
     def folder(self, version: int) -> Path:
         self.fetched.append(version)
@@ -93,18 +114,30 @@ class Shelf:
 
 
 class ShelfOnDisk:
-    """Champions in a folder that any process can reach: the file `champion` holds the number."""
+    """Champions in a folder that any process can reach: `champion` holds the number and that of the one before."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def promote(self, version: int) -> None:
-        (self.root / "fresh").write_text(str(version))
-        (self.root / "fresh").replace(self.root / "champion")
+        self._write(version, self.wanted().champion)
 
-    def version(self) -> int | None:
+    def wanted(self) -> Wanted:
         file = self.root / "champion"
-        return int(file.read_text()) if file.exists() else None
+        champion, former = json.loads(file.read_text()) if file.exists() else (None, None)
+        return Wanted(champion, former)
+
+    def withdraw(self, version: int, reason: str, former: int | None) -> None:
+        del former
+        wanted = self.wanted()
+        if wanted.champion == version:
+            (self.root / f"withdrawn {version}").write_text(reason)
+            self._write(wanted.former, None)
+
+    def _write(self, champion: int | None, former: int | None) -> None:
+        fresh = self.root / f"fresh {os.getpid()}"
+        fresh.write_text(json.dumps([champion, former]))
+        fresh.replace(self.root / "champion")
 
     def folder(self, version: int) -> Path:
         return self.root / str(version)
