@@ -6,18 +6,21 @@ as healthy when its own health check says so.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import postgres_image
 from compose_file import Service, document, filled, image_environment, services
 from hosts import Host, Network
 
 POLL_S = 0.3
+ASK = Path(__file__).with_name("http_json.py")
 
 
 class Stack:
@@ -45,7 +48,8 @@ class Stack:
                     for host in self.names(name):
                         self.start(name, host)
                     del waiting[name]
-            healthy |= {name for name in self.services if name not in waiting and self._looks_healthy(name)}
+            starting = self.services.keys() - waiting.keys() - healthy
+            healthy |= {name for name in starting if self._looks_healthy(name)}
             time.sleep(POLL_S)
 
     def names(self, service: str) -> list[str]:
@@ -58,11 +62,8 @@ class Stack:
         name = host or service
         if name not in self.hosts:
             self.hosts[name] = self.network.add(name)
-        found = self.services[service]
-        environment = self._environment(found, self.hosts[name])
-        log = self._folder / "logs" / f"{name}.log"
-        self._running[name] = self.hosts[name].start(self._command(found), environment, log=log)
         self._started[name] = time.monotonic()
+        self._run(self.services[service], name)
 
     def kill(self, host: str) -> None:
         """Every process of a host ends, by kill -9."""
@@ -74,9 +75,14 @@ class Stack:
         while not self._looks_healthy(service):
             time.sleep(POLL_S)
 
-    def laptop(self, name: str) -> Host:
-        """One more host, on which nothing runs."""
-        return self.network.add(name)
+    def asks_ray(self, path: str) -> Any:
+        """What the head's REST interface answers to who has the cluster's token."""
+        head = self.services["ray-head"]
+        environment = self._environment(head, self.hosts["ray-head"])
+        ask = ["python", str(ASK), f"http://localhost:8265{path}"]
+        done = self.hosts["ray-head"].run(ask, {**environment, "ASK_TOKEN": environment["RAY_AUTH_TOKEN"]})
+        assert done.returncode == 0, f"{path}: {done.stderr[-2000:]}"
+        return json.loads(done.stdout)
 
     def log(self, host: str) -> str:
         return (self._folder / "logs" / f"{host}.log").read_text(errors="replace")
@@ -93,17 +99,24 @@ class Stack:
             process.wait(10)
 
     def _looks_healthy(self, service: str) -> bool:
-        found = self.services[service]
-        for name in self.names(service):
-            host = self.hosts[name]
-            done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
-            if done.returncode == 0:
-                continue
-            assert self._running[name].poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
-            late = time.monotonic() > self._started[name] + found.health_s
-            assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
-            return False
-        return True
+        return all(self._host_looks_healthy(service, name) for name in self.names(service))
+
+    def _host_looks_healthy(self, service: str, name: str) -> bool:
+        """What the health check says. A service that ended is started again, by its restart policy, in its time."""
+        found, host = self.services[service], self.hosts[name]
+        done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
+        if done.returncode == 0:
+            return True
+        late = time.monotonic() > self._started[name] + found.health_s
+        assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
+        if self._running[name].poll() is not None:
+            host.kill()
+            self._run(found, name)
+        return False
+
+    def _run(self, service: Service, name: str) -> None:
+        environment, log = self._environment(service, self.hosts[name]), self._folder / "logs" / f"{name}.log"
+        self._running[name] = self.hosts[name].start(self._command(service), environment, log=log)
 
     def _command(self, service: Service) -> list[str]:
         if service.is_ours:
