@@ -282,6 +282,22 @@ def rollback(name: Name, json: Json = False) -> None:
     models.rollback(name, json=json)
 
 
+@app.command(epilog="Example: fusegpt reproduce night 3")
+def reproduce(
+    search: Annotated[str, typer.Argument(metavar="SEARCH", help="A search of this machine.", autocompletion=_jobs)],
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's number or its name.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="How far off the number may be, as a share of it.", show_default=True)
+    ] = 0.001,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also on data that is known to be other data.")] = False,
+    json: Json = False,
+) -> None:
+    """Run one trial again, by its settings, seed and data: does its number come back? Exit code 1 where it does not."""
+    from service.commands import reproduce as command
+
+    command.reproduce(search, trial, tolerance=tolerance, anyway=anyway, json=json)
+
+
 @app.command()
 def serve(
     name: Name,

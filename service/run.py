@@ -59,10 +59,19 @@ def tune(
     return _publish(search, trials, tracker, settings, promote=promote)
 
 
-def train(search: Search, settings: Settings, observers: Sequence[Observer], *, promote: bool = False) -> Outcome:
+def train(
+    search: Search,
+    settings: Settings,
+    observers: Sequence[Observer],
+    *,
+    promote: bool = False,
+    register: bool = True,
+    until_epoch: int = 0,
+) -> Outcome:
     """Train the experiment as it stands: a search of one trial, without a tuner.
 
-    Under the name of an interrupted training it goes on from its checkpoint.
+    Under the name of an interrupted training it goes on from its checkpoint. `until_epoch` stops it after so many
+    epochs of those that its schedule has; 0 does not. Without `register` the model stays where it is.
     """
     tracker = Tracker(settings)
     trial = Trial(trial_id(0), 0, {}, trial_folder(search, 0))
@@ -70,10 +79,12 @@ def train(search: Search, settings: Settings, observers: Sequence[Observer], *, 
     _tell(watchers, lambda watcher: watcher.search_started(search))
     _tell(watchers, lambda watcher: watcher.trial_started(trial))
     try:
-        _run(search, trial, settings, watchers)
+        _run(search, trial, settings, watchers, until_epoch)
         _tell(watchers, lambda watcher: watcher.trial_ended(trial))
     finally:  # an interrupted trial is told as running: that is what can be taken up again
         _tell(watchers, lambda watcher: watcher.search_ended(search, [trial]))
+    if not register:
+        return Outcome(search, [trial], best_of(search, [trial]))
     return _publish(search, [trial], tracker, settings, promote=promote)
 
 
@@ -82,7 +93,7 @@ def _tell(observers: Sequence[Observer], event: Callable[[Observer], None]) -> N
         event(observer)
 
 
-def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer]) -> None:
+def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer], until_epoch: int) -> None:
     """Train; what fails is the trial's error, in one sentence, as in a search."""
     from service.cluster.train import run_trial
 
@@ -97,8 +108,9 @@ def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[O
         _tell(observers, lambda watcher: watcher.trial_reported(trial))
 
     try:
-        run_trial(search.experiment, trial.folder, settings.cache, report)
-        trial.state = "finished"
+        enough = (lambda: trial.epoch >= until_epoch) if until_epoch else (lambda: False)
+        result = run_trial(search.experiment, trial.folder, settings.cache, report, enough)
+        trial.state = "stopped" if result.stopped else "finished"
     except Exception as error:
         trial.state, trial.error = "failed", sentence(error)
 

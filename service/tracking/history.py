@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+ORIGIN = ("mlflow.source.git.", "fusegpt.version.")
+
+
 @dataclass(frozen=True)
 class SearchRow:
     """One search. `state` is running, finished, failed, or interrupted: it can be resumed by its name."""
@@ -83,6 +86,12 @@ class History:
             return _search(run, experiment)
         known = [row.name for row in self.searches()]
         raise NotFound(f"there is no search {name!r}{closest(name, known)}")
+
+    def origin(self, name: str) -> dict[str, str]:
+        """Where a search comes from, as it was tracked: commit and versions, under their tags; empty where unknown."""
+        wanted = f"tags.`fusegpt.kind` = 'search' and tags.`fusegpt.search` = {quoted(name)}"
+        tags: dict[str, str] = next((run.data.tags for run, _ in self._runs(wanted)), {})
+        return {key: value for key, value in tags.items() if key.startswith(ORIGIN)}
 
     def curve(self, trial: TrialRow, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of one metric of a trial, in order."""
