@@ -1,50 +1,39 @@
 // The page of jobs: asks the API every few seconds and draws what it says. Everything told becomes text, never markup.
+import { ask, element, number, Refused, token } from "./ask.js";
+import { Control } from "./control.js";
+import { plots } from "./curves.js";
 
 const SOON_MS = 2000, LATER_MS = 20000, PAGE = 30;
-const KEPT = "fusegpt-token";
 const ACTIVE = new Set(["starting", "running", "pausing", "stopping"]);
 
 const at = (id) => document.getElementById(id);
-const shown = { limit: PAGE, open: new Set(), champions: new Map(), cards: new Map(), looked: 0 };
+const shown = { limit: PAGE, open: new Set(), champions: new Map(), runs: new Map(), cards: new Map(), looked: 0, wanted: "", mlflow: "" };
+const control = new Control(() => soon(0));
 let next = 0;
 
-class Refused extends Error {}
-
-function element(tag, content = "", className = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...(Array.isArray(content) ? content : [String(content)]));
-  return made;
-}
-
-async function ask(path) {
-  const token = sessionStorage.getItem(KEPT);
-  const answer = await fetch(path, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
-  if (answer.status === 401) throw new Refused((await answer.json()).detail);
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `the service answered ${answer.status}`);
-  return answer.json();
-}
-
-const number = (value) => (value === null || value === undefined ? "-" : Number(value.toPrecision(4)).toString());
 const time = (written) => new Date(written).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 const settings = (drawn) => Object.entries(drawn).map(([key, value]) => `${key} ${typeof value === "number" ? number(value) : value}`).join(", ");
+
+// ---- a job's card
 
 function figure(metric, best) {
   return element("span", [element("strong", number(best)), ` ${metric}`], "figure");
 }
 
 // The card drawn before, where nothing of it has changed: what a person has selected or focused stays so.
-function cardOf(job, progress, trials) {
-  const told = JSON.stringify([job, progress, trials]), before = shown.cards.get(job.id);
+function cardOf(job, progress, opened) {
+  const told = JSON.stringify([job, progress, opened, control.state(job)]), before = shown.cards.get(job.id);
   if (before?.told === told) return before.card;
-  const card = jobCard(job, progress, trials);
+  const card = jobCard(job, progress, opened);
   shown.cards.set(job.id, { told, card });
   return card;
 }
 
-function jobCard(job, progress, trials) {
+function jobCard(job, progress, opened) {
   const card = element("li");
-  const head = element("div", [element("h3", job.name), element("span", job.state, `state ${job.state}`)], "row");
+  const name = element("a", job.name);
+  name.href = `#${encodeURIComponent(job.name)}`;
+  const head = element("div", [element("h3", [name]), element("span", job.state, `state ${job.state}`)], "row");
   const metric = progress?.metric || job.result.metric, best = progress?.best ?? job.result.best;
   if (metric && best !== null && best !== undefined) head.append(figure(metric, best));
   card.append(head);
@@ -55,7 +44,9 @@ function jobCard(job, progress, trials) {
   if (job.result.version) card.append(element("p", `version ${job.result.version} of ${job.result.model}${job.result.gate ? `: ${job.result.gate}` : ""}`, "quiet"));
   const by = job.owner ? ` by ${job.owner}` : "";
   card.append(element("p", `${job.experiment}, submitted${by} ${time(job.created)}, ${job.cpus} CPU, ${job.gpus} GPU`, "quiet"));
-  card.append(trialFold(job, trials));
+  const actions = control.row(job);
+  if (actions) card.append(actions);
+  card.append(fold(job, progress, opened));
   return card;
 }
 
@@ -69,43 +60,63 @@ function progressLines(progress) {
   return [bar, element("p", `${done} of ${progress.planned} trials ended, ${running} running`, "quiet")];
 }
 
-function trialFold(job, trials) {
-  const fold = element("details", [element("summary", "Trials")]);
-  fold.open = shown.open.has(job.id);
-  fold.addEventListener("toggle", () => {
-    if (fold.open === shown.open.has(job.id)) return;
-    fold.open ? shown.open.add(job.id) : shown.open.delete(job.id);
+function fold(job, progress, opened) {
+  const made = element("details", [element("summary", "Trials")]);
+  made.open = shown.open.has(job.id);
+  made.addEventListener("toggle", () => {
+    if (made.open === shown.open.has(job.id)) return;
+    made.open ? shown.open.add(job.id) : shown.open.delete(job.id);
     soon(0);
   });
-  if (trials) fold.append(element("div", [trialTable(trials)], "scroll"));
-  return fold;
+  if (!opened) return made;
+  const drawn = plots(opened.curves, progress?.metric ?? "", progress?.mode ?? "min");
+  if (drawn.length) made.append(element("div", drawn, "plots"));
+  if (opened.run) made.append(runLine(opened.run));
+  made.append(element("div", [trialTable(job, opened.trials)], "scroll"));
+  return made;
 }
 
-function trialTable(trials) {
+function runLine(run) {
+  const there = reachable(run.url);
+  if (!there) return element("p", `MLflow run ${run.run_id}: fusegpt browse`, "quiet");
+  const link = element("a", "this search in MLflow");
+  link.href = there;
+  link.rel = "noopener";
+  return element("p", [link, ": settings, importance, attention, every figure"], "quiet");
+}
+
+function trialTable(job, trials) {
   if (!trials.length) return element("p", "None has begun.", "quiet");
   const row = (tag, cells) => element("tr", cells.map((cell) => element(tag, cell)));
-  const lines = trials.map((trial) => row("td", [trial.id, trial.state, trial.epoch, number(trial.best), trial.error || settings(trial.drawn)]));
+  const state = (trial) => [trial.state, " ", control.trial(job, trial) ?? ""];
+  const lines = trials.map((trial) => row("td", [trial.id, state(trial), trial.epoch, number(trial.best), trial.error || settings(trial.drawn)]));
   return element("table", [row("th", ["Trial", "State", "Epoch", "Best", "Settings"]), ...lines]);
 }
 
+// ---- champions and links
+
 function championCard(champion) {
-  const figures = Object.entries(champion.metrics).slice(0, 3).map(([key, value]) => `${key} ${number(value)}`).join(", ");
+  const figures = Object.entries(champion.metrics).filter(([, value]) => value !== null).slice(0, 4).map(([key, value]) => `${key} ${number(value)}`).join(", ");
   const lines = [element("div", [element("h3", champion.name), element("span", `champion: version ${champion.version}`, "state succeeded")], "row")];
   if (figures) lines.push(element("p", figures));
-  if (champion.reason) lines.push(element("p", champion.reason, "quiet"));
+  if (champion.reason) lines.push(element("p", `the gate: ${champion.reason}`, "quiet"));
   lines.push(element("p", `registered ${time(champion.created)}`, "quiet"));
   return element("article", lines);
 }
 
-function link(id, url) {
-  at(id).hidden = true;
-  if (!/^https?:\/\//.test(url)) return;
+// An address that this browser can follow, or nothing: another machine's own is not for us.
+function reachable(url) {
+  if (!/^https?:\/\//.test(url)) return "";
   const there = new URL(url);
   if (there.hostname === "0.0.0.0") there.hostname = location.hostname;
   const here = ["127.0.0.1", "localhost", "[::1]"];
-  if (here.includes(there.hostname) && !here.includes(location.hostname)) return;  // not for us: another machine's own
-  at(id).href = there.href;
-  at(id).hidden = false;
+  return here.includes(there.hostname) && !here.includes(location.hostname) ? "" : there.href;
+}
+
+function link(id, url) {
+  const there = reachable(url);
+  at(id).hidden = !there;
+  if (there) at(id).href = there;
 }
 
 async function lookAround(jobs) {
@@ -121,12 +132,30 @@ async function lookAround(jobs) {
   }
 }
 
-async function look() {
+// ---- looking, again and again
+
+async function openedOf(job, path) {
+  const [trials, curves] = await Promise.all([ask(`${path}/trials`), ask(`${path}/curves`)]);
+  if (!shown.runs.has(job.id)) ask(`${path}/run`).then((run) => shown.runs.set(job.id, run)).catch(() => {});
+  return { trials, curves, run: shown.runs.get(job.id) ?? null };
+}
+
+async function jobsToShow() {
   const page = await ask(`v1/jobs?limit=${shown.limit}`);
+  const named = (job) => [job.id, job.name].includes(shown.wanted);
+  if (shown.wanted && !page.jobs.some(named)) page.jobs.unshift(...await ask(`v1/jobs/${encodeURIComponent(shown.wanted)}`).then((job) => [job], () => []));
+  const wanted = page.jobs.find(named);
+  if (wanted) shown.open.add(wanted.id);
+  return { ...page, wanted };
+}
+
+async function look() {
+  control.caller = await ask("v1/caller");
+  const page = await jobsToShow();
   const cards = await Promise.all(page.jobs.map(async (job) => {
     const path = `v1/jobs/${encodeURIComponent(job.id)}`;
     const progress = job.state === "queued" && !job.started ? null : await ask(`${path}/progress`);
-    return cardOf(job, progress, shown.open.has(job.id) ? await ask(`${path}/trials`) : null);
+    return cardOf(job, progress, shown.open.has(job.id) ? await openedOf(job, path) : null);
   }));
   const drawn = at("jobs").children;
   if (drawn.length !== cards.length || cards.some((card, place) => drawn[place] !== card)) at("jobs").replaceChildren(...cards);
@@ -135,6 +164,10 @@ async function look() {
   const active = page.jobs.filter((job) => ACTIVE.has(job.state)).length;
   at("counts").textContent = `${active} at work, ${page.jobs.filter((job) => job.state === "queued").length} waiting`;
   enter(true);
+  if (page.wanted) {
+    cards[page.jobs.indexOf(page.wanted)].scrollIntoView();
+    shown.wanted = "";
+  }
   await lookAround(page.jobs);
   const champions = [...shown.champions.values()].filter(Boolean);
   at("champions").replaceChildren(...champions.map(championCard));
@@ -144,7 +177,8 @@ async function look() {
 function enter(inside) {
   at("door").hidden = inside;
   at("all").hidden = !inside;
-  at("leave").hidden = !inside || !sessionStorage.getItem(KEPT);
+  at("leave").hidden = !inside || !token.get();
+  at("who").textContent = inside && token.get() ? `${control.caller.name}, ${control.caller.role}` : "";
   if (!inside) at("champions").hidden = true;
 }
 
@@ -155,9 +189,9 @@ async function turn() {
     at("live").textContent = "live";
   } catch (error) {
     if (error instanceof Refused) {
-      at("refused").textContent = sessionStorage.getItem(KEPT) ? error.message : "";
+      at("refused").textContent = token.get() ? error.message : "";
       at("live").textContent = "";
-      sessionStorage.removeItem(KEPT);
+      token.forget();
       return enter(false);
     }
     at("live").textContent = `no answer (${error.message}); trying again`;
@@ -171,14 +205,19 @@ function soon(milliseconds) {
   next = setTimeout(turn, milliseconds);
 }
 
+function goTo() {
+  shown.wanted = decodeURIComponent(location.hash.slice(1));
+  soon(0);
+}
+
 at("door").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEPT, at("token").value.trim());
+  token.keep(at("token").value.trim());
   at("token").value = "";
   soon(0);
 });
 at("leave").addEventListener("click", () => {
-  sessionStorage.removeItem(KEPT);
+  token.forget();
   location.reload();
 });
 at("more").addEventListener("click", () => {
@@ -186,4 +225,5 @@ at("more").addEventListener("click", () => {
   soon(0);
 });
 document.addEventListener("visibilitychange", () => document.hidden || soon(0));
-turn();
+addEventListener("hashchange", goTo);
+goTo();

@@ -1,42 +1,7 @@
 // The interface as a page: openapi.json, and examples made from the model's signature.
+import { operations } from "./operations.js";
 
 const byId = (id) => document.getElementById(id);
-
-function element(tag, text = "", attributes = {}) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function table(rows) {
-  const made = element("table");
-  for (const [name, value] of rows) {
-    const line = element("tr");
-    line.append(element("th", name, { scope: "row" }), element("td", value));
-    made.append(line);
-  }
-  return made;
-}
-
-function operation(method, path, told) {
-  const panel = element("section", "", { class: "panel" });
-  const title = element("h2");
-  title.append(element("span", method.toUpperCase(), { class: "method" }), element("code", path));
-  panel.append(title, element("div", told.summary ?? "", { class: "quiet" }));
-  for (const [kind, { schema }] of Object.entries(told.requestBody?.content ?? {})) {
-    panel.append(element("h2", `Fields (${kind})`), fields(schema));
-  }
-  const answer = told.responses?.["200"]?.content?.["application/json"]?.schema;
-  if (answer?.properties) panel.append(element("h2", "Answer"), fields(answer));
-  const errors = Object.entries(told.responses ?? {}).filter(([status]) => status !== "200");
-  if (errors.length) panel.append(element("h2", "Errors"), table(errors.map(([status, { description }]) => [status, description])));
-  return panel;
-}
-
-function fields(schema) {
-  return table(Object.entries(schema.properties ?? {}).map(([name, field]) => [name, field.description ?? field.type ?? ""]));
-}
 
 const SAMPLES = { image: "frame.png", sweep: "frame.bin" };
 
@@ -80,8 +45,7 @@ answer.as_numpy("${metadata.outputs[0].name}")`;
 async function start() {
   const page = await (await fetch("openapi.json")).json();
   byId("name").textContent = page.info.title;
-  const parts = Object.entries(page.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, told]) => operation(method, path, told)));
-  byId("operations").replaceChildren(...parts);
+  byId("operations").replaceChildren(...operations(page));
   const answer = await fetch("v1/model");
   if (!answer.ok) { byId("version").textContent = (await answer.json()).detail; return; }
   const model = await answer.json();

@@ -24,15 +24,32 @@ class Page:
 
     def evaluate(self, script: str) -> Any:
         """What a script comes to, as JSON has it."""
-        self._asked += 1
         asked = {"expression": script, "returnByValue": True, "awaitPromise": True}
-        self._line.send(json.dumps({"id": self._asked, "method": "Runtime.evaluate", "params": asked}))
-        while (answer := json.loads(self._line.recv(timeout=PATIENCE_S))).get("id") != self._asked:
-            pass
+        answer = self._call("Runtime.evaluate", asked)
         if "error" in answer:  # the page is being loaded anew
             return None
         assert "exceptionDetails" not in answer["result"], answer
         return answer["result"]["result"].get("value")
+
+    def when(self, script: str) -> None:
+        """Wait until a script comes to true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.evaluate(script) is not True:
+            assert time.monotonic() < deadline, f"{script} never came true; the page says {self.text()!r}"
+            time.sleep(0.05)
+
+    def phone(self) -> None:
+        """Be as wide as a phone from now on."""
+        size = {"width": 375, "height": 720, "deviceScaleFactor": 1, "mobile": True}
+        self._call("Emulation.setDeviceMetricsOverride", size)
+
+    def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._asked += 1
+        self._line.send(json.dumps({"id": self._asked, "method": method, "params": params}))
+        while True:
+            answer: dict[str, Any] = json.loads(self._line.recv(timeout=PATIENCE_S))
+            if answer.get("id") == self._asked:
+                return answer
 
     def text(self) -> str:
         return str(self.evaluate("document.body?.innerText") or "")

@@ -10,6 +10,8 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from job_modes import FakeRunner, served
@@ -21,6 +23,9 @@ from service.jobs.job import Job, now
 from service.jobs.memory import MemoryJobStore
 from service.registry import Registry, Version
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from browser import Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -83,12 +88,14 @@ def test_the_page_runs_nothing_but_its_own_files_and_fetches_nothing_from_elsewh
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert "innerHTML" not in (STATIC / "jobs.js").read_text()
-    assert not re.search(r"<script(?! type=\"module\" src=)|style=|\son\w+=", answer.text)
-    for file in FILES:
-        assert client.get(f"/static/{file}").status_code == 200
-        assert not re.search(r"https?://\w", (STATIC / file).read_text())
-    assert {file.name for file in STATIC.iterdir()} == {*FILES, "index.html"}
+    assert client.get("/docs").headers["content-security-policy"] == policy
+    for shown in (answer, client.get("/docs")):
+        assert not re.search(r"<script(?! type=\"module\" src=)|style=|\son\w+=", shown.text)
+    for name, file in FILES.items():
+        assert client.get(f"/static/{name}").status_code == 200
+        written = file.read_text().replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+        assert not re.search(r"https?://\w|innerHTML|outerHTML|insertAdjacent", written)
+    assert {file.name for file in STATIC.iterdir()} | {"operations.js"} == {*FILES, "index.html", "docs.html"}
 
 
 @pytest.mark.parametrize("name", ["pages.py", "..%2Fpages.py", "index.html"])
@@ -107,6 +114,36 @@ def test_links_hold_no_login_and_lead_to_no_endpoint_that_is_not_there(
         links = {"mlflow": "https://mlflow.lan:5000/x", "endpoint": f"http://127.0.0.1:{port}"}
         assert client.get("/v1/links").json() == links
     assert client.get("/v1/links").json()["endpoint"] == ""
+
+
+def test_curves_have_every_trial_s_metric_by_epoch_and_an_epoch_told_again_once(
+    client: TestClient, jobs: MemoryJobStore
+) -> None:
+    told = {"number": 0, "state": "running", "drawn": {}, "seconds": 1, "error": "", "best": 0.5}
+    for epoch, value in ((1, 0.9), (2, 0.8), (2, 0.7), (3, None)):
+        jobs.append(
+            "id-night", "trial_reported", {**told, "epoch": epoch, "metrics": {"val/ade_m": value}}, "trial_00000"
+        )
+    first, second = client.get("/v1/jobs/night/curves").json()
+    assert (first["epochs"], first["values"]) == ([1, 2, 3], [0.9, 0.7, None])
+    assert (second["trial"], second["epochs"]) == ("trial_00001", [])
+    assert client.get("/v1/jobs/waiting/curves").json() == []
+
+
+def test_a_caller_is_told_who_it_is(client: TestClient) -> None:
+    assert client.get("/v1/caller").json() == {"name": "local", "role": "admin"}
+
+
+def test_a_job_leads_to_its_run_in_mlflow(
+    client: TestClient, settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(experiment_id="3", run_id="abc")
+    monkeypatch.setattr("service.api.pages.History.find", lambda _, name: found if name == "night" else None)
+    assert client.get("/v1/jobs/night/run").json() == {"run_id": "abc", "url": ""}
+    server = settings.model_copy(update={"tracking_uri": "http://ann:secret@mlflow.lan:5000/"})
+    remote = TestClient(create_app(server, jobs, idle, Registry(server), dispatch=False), base_url="http://127.0.0.1")
+    run = remote.get("/v1/jobs/night/run").json()
+    assert run["url"] == "http://mlflow.lan:5000/#/experiments/3/runs/abc"
 
 
 def test_progress_of_a_job_that_waits_is_empty(client: TestClient) -> None:
@@ -194,3 +231,111 @@ def test_with_a_token_the_page_shows_jobs_as_they_go_and_the_champion(
         page.evaluate("document.getElementById('leave').click()")
         page.until("Enter")
         assert "night" not in page.text()
+
+
+def keep_waiting(jobs: MemoryJobStore) -> None:
+    """The service's dispatcher must not start what waits."""
+    for job in jobs.jobs(states=["queued"]):
+        jobs.update(job, not_before=now().replace(year=2099))
+
+
+def press(page: Page, job: str, text: str) -> None:
+    """Click on a button of a job's card, once it is there."""
+    card = f"[...document.querySelectorAll('.jobs > li')].find((job) => job.querySelector('h3').innerText === '{job}')"
+    script = f"[...({card})?.querySelectorAll('button') ?? []].find((one) => one.innerText === '{text}')"
+    page.when(f"Boolean({script})")
+    page.evaluate(f"{script}.click()")
+
+
+@in_browser
+@pytest.mark.slow
+def test_a_submitter_pauses_resumes_and_cancels_from_the_page_and_is_asked_before(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    keep_waiting(jobs)
+    with served(settings, idle, jobs) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
+        press(page, "waiting", "Pause")
+        page.until("Pause? Its trials keep their state")
+        press(page, "waiting", "No")
+        press(page, "waiting", "Pause")
+        assert jobs.get("waiting").state == "queued"
+        press(page, "waiting", "Yes")
+        page.until("waiting\npaused")
+        press(page, "waiting", "Resume")
+        press(page, "waiting", "Yes")
+        page.until("waiting\nqueued")
+        press(page, "waiting", "Cancel")
+        page.until("Cancel for good?")
+        press(page, "waiting", "Yes")
+        page.until("waiting\nstopped")
+    assert jobs.get("waiting").state == "stopped"
+
+
+@in_browser
+@pytest.mark.slow
+def test_who_may_only_look_or_owns_another_job_sees_no_buttons(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    keep_waiting(jobs)
+    callers = {"ann": "submitter", "bob": "submitter", "eve": "viewer"}
+    lines = [f"{name} {role} {hashlib.sha256(name.encode()).hexdigest()}" for name, role in callers.items()]
+    (tmp_path / "tokens").write_text("\n".join(lines))
+    guarded = settings.model_copy(update={"tokens": tmp_path / "tokens"})
+    with served(guarded, idle, jobs) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
+        for name, buttons in (("eve", 0), ("bob", 0), ("ann", 4)):
+            page.until("Enter")
+            page.evaluate(
+                f"document.getElementById('token').value = '{name}'; document.getElementById('door').requestSubmit()"
+            )
+            page.until(f"{name}, {callers[name]}")
+            assert page.evaluate("document.querySelectorAll('.jobs button').length") == buttons
+            page.evaluate("document.getElementById('leave').click()")
+
+
+@in_browser
+@pytest.mark.slow
+def test_a_job_named_in_the_address_is_open_with_its_curves_and_fits_a_phone(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    keep_waiting(jobs)
+    told = {"number": 1, "state": "running", "drawn": {"model.n_head": 5}, "seconds": 9, "error": ""}
+    for epoch, value in enumerate((0.9, 0.8, 0.7), start=1):
+        line = {**told, "epoch": epoch, "best": value, "metrics": {"val/ade_m": value}}
+        jobs.append("id-night", "trial_reported", line, "trial_00001")
+    with served(settings, idle, jobs) as url, opened(CHROMIUM, f"{url}/#night", tmp_path / "browser") as page:
+        page.phone()
+        page.until("trial_00001\trunning Cancel\t3\t0.7")
+        assert page.evaluate("document.querySelectorAll('.plot').length") == 2
+        assert page.evaluate("document.querySelector('.plot .best').getAttribute('points').split(' ').length") == 3
+        assert page.evaluate("document.querySelector('.plot title').textContent") == "trial 1, running: 0.7"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.evaluate("document.querySelector('[aria-label=\"Cancel trial_00001\"]') !== null")
+
+
+@in_browser
+@pytest.mark.slow
+def test_the_api_s_description_is_a_page_that_needs_no_other_place(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    keep_waiting(jobs)
+    with served(settings, idle, jobs) as url:
+        said = text(browse(f"{url}/docs", tmp_path, "--dump-dom"))
+    for words in (
+        "POST /v1/jobs Check a spec and queue it. Nothing starts where anything is wrong.",
+        "GET /v1/jobs/{job}/curves",
+        "priority Higher starts first.",
+        "409",
+    ):
+        assert words in said, said

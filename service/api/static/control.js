@@ -1,0 +1,75 @@
+// What a person may do to a job and to its trials. Each deed is asked for twice.
+import { ask, button, element } from "./ask.js";
+
+// As the API has it: what each word needs of a job's state.
+const WORDS = {
+  pause: ["queued", "starting", "running"],
+  resume: ["paused"],
+  cancel: ["queued", "starting", "running", "pausing", "paused"],
+};
+const ASKS = {
+  pause: "Pause? Its trials keep their state; what they hold is free for others.",
+  resume: "Resume? It waits for its turn, and goes on from where it was.",
+  cancel: "Cancel for good? Its trials end where they are; it cannot be resumed.",
+};
+
+export class Control {
+  // `again` draws the page anew.
+  constructor(again) {
+    this.again = again;
+    this.caller = { name: "", role: "viewer" };
+    this.asking = new Map(); // job id -> what is being asked: {path, text}
+    this.said = new Map(); // job id -> what went wrong
+  }
+
+  may(job) {
+    return this.caller.role === "admin" || (this.caller.role === "submitter" && job.owner === this.caller.name);
+  }
+
+  // What of this a card depends on.
+  state(job) {
+    return [this.may(job), this.asking.get(job.id), this.said.get(job.id)];
+  }
+
+  // The buttons of a job, or the question that one of them has raised.
+  row(job) {
+    if (!this.may(job)) return null;
+    const asked = this.asking.get(job.id), wrong = this.said.get(job.id);
+    const words = Object.keys(WORDS).filter((word) => WORDS[word].includes(job.state));
+    const parts = asked ? this.question(job, asked) : words.map((word) => button(word[0].toUpperCase() + word.slice(1), () => this.raise(job, `v1/jobs/${encodeURIComponent(job.id)}/${word}`, ASKS[word])));
+    if (wrong) parts.push(element("span", wrong, "wrong"));
+    return parts.length ? element("div", parts, "row actions") : null;
+  }
+
+  trial(job, trial) {
+    if (!this.may(job) || trial.state !== "running" || !["starting", "running"].includes(job.state)) return null;
+    const path = `v1/jobs/${encodeURIComponent(job.id)}/trials/${trial.number}/cancel`;
+    const made = button("Cancel", () => this.raise(job, path, `Cancel ${trial.id}? What it holds goes to the next trial.`), "small");
+    made.setAttribute("aria-label", `Cancel ${trial.id}`);
+    return made;
+  }
+
+  question(job, { path, text }) {
+    const yes = button("Yes", () => this.act(job, path), "main");
+    const no = button("No", () => { this.asking.delete(job.id); this.again(); });
+    const asked = element("span", text);
+    asked.setAttribute("role", "alert");
+    return [asked, yes, no];
+  }
+
+  raise(job, path, text) {
+    this.asking.set(job.id, { path, text });
+    this.said.delete(job.id);
+    this.again();
+  }
+
+  async act(job, path) {
+    this.asking.delete(job.id);
+    try {
+      await ask(path, "POST");
+    } catch (error) {
+      this.said.set(job.id, error.message);
+    }
+    this.again();
+  }
+}
