@@ -1,8 +1,10 @@
-"""What Ray Serve starts in place of HAProxy: it narrows the configuration, then becomes HAProxy.
+"""What Ray Serve starts in place of HAProxy: it revises the configuration, then becomes HAProxy.
 
 Serve writes a configuration that also listens on every interface for statistics (ports 8404 and 9101, the same for
 every Ray on a host) and that lets every user of the machine into the admin socket; and its HAProxy outlives a parent
-that is killed, keeping the endpoint's port. Run by path, with the standard library alone, on each start and reload:
+that is killed, keeping the endpoint's port. It tries another replica only where none was reached at all, so that what
+a killed replica had taken is lost; here a request is kept until its answer begins, and asked again of another: a
+prediction changes nothing. Run by path, with the standard library alone, on each start and reload:
 
     python haproxy_start.py HAPROXY -db -f CONFIGURATION ...
 """
@@ -10,33 +12,77 @@ that is killed, keeping the endpoint's port. Run by path, with the standard libr
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 
 OPEN_SECTIONS = ("frontend prometheus", "listen stats")
+# What HAProxy can keep of a request to ask again: a camera's picture and 120,000 points are 3.3 MB. Memory is taken
+# only as far as it is filled.
+BUFFER_BYTES = 4 * 1024 * 1024
+REPLACED = ("retry-on", "retries", "option redispatch", "errorfile", "timeout http-request")
+DEFAULTS = """\
+    retry-on conn-failure empty-response junk-response
+    retries 3
+    option redispatch 1
+    option http-buffer-request
+    timeout http-request 30s
+    errorfile 408 {folder}/408.http
+    errorfile 502 {folder}/503.http
+    errorfile 503 {folder}/503.http
+    errorfile 504 {folder}/503.http
+"""
+ANSWERS = {
+    408: ("Request Timeout", "the request did not arrive within 30 s", ""),
+    503: ("Service Unavailable", "no replica answers at this moment", "Retry-After: 1\r\n"),
+}
 PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
     """Become HAProxy, with the same process id: Serve addresses its signals to it."""
     configuration = Path(arguments[arguments.index("-f") + 1])
-    configuration.write_text(narrowed(configuration.read_text()))
+    write_answers(configuration.parent)
+    configuration.write_text(revised(configuration.read_text(), configuration.parent))
     die_with_parent()
     os.execv(arguments[0], arguments)
 
 
-def narrowed(configuration: str) -> str:
-    """The configuration without the sections that listen everywhere, the admin socket for its owner only."""
+def revised(configuration: str, folder: Path) -> str:
+    """The configuration without what listens everywhere, the admin socket for its owner only, and with our defaults."""
     kept: list[str] = []
-    open_section = False
+    section = ""
     for line in configuration.splitlines():
         if line and not line[0].isspace():
-            open_section = line.strip() in OPEN_SECTIONS
-        if not open_section:
-            kept.append(line.replace("mode 666", "mode 600") if "stats socket" in line else line)
+            section = line.strip()
+        told = line.strip()
+        if section in OPEN_SECTIONS or (section == "defaults" and told.startswith((*REPLACED, *ours()))):
+            continue
+        if "stats socket" in line:
+            line = line.replace("mode 666", "mode 600")
+        elif told.startswith("tune.bufsize"):
+            line = f"    tune.bufsize {BUFFER_BYTES}"
+        kept.append(line)
+        if told == "defaults":
+            kept.extend(DEFAULTS.format(folder=folder).splitlines())
     return "\n".join(kept) + "\n"
+
+
+def ours() -> list[str]:
+    """What our defaults say, so that a second revision does not say it twice."""
+    return [line.strip() for line in DEFAULTS.splitlines() if "{" not in line]
+
+
+def write_answers(folder: Path) -> None:
+    """The answers that HAProxy gives by itself: a problem as the endpoint's own, and with `error` for OIP's clients."""
+    for status, (title, detail, header) in ANSWERS.items():
+        body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, "error": detail})
+        head = f"HTTP/1.1 {status} {title}\r\nContent-Type: application/problem+json\r\n{header}"
+        file, fresh = folder / f"{status}.http", folder / f"{status}.{os.getpid()}"
+        fresh.write_text(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}", newline="")
+        fresh.replace(file)
 
 
 def die_with_parent() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from service.endpoint import haproxy_start, ingress
@@ -17,8 +23,12 @@ CONFIGURATION = textwrap.dedent("""\
     global
         stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
         stats timeout 30s
+        tune.bufsize 16384
     defaults
         mode http
+        option redispatch 1
+        retry-on conn-failure
+        errorfile 503 /tmp/x/500.http
     frontend prometheus
         bind :9101
         no log
@@ -33,19 +43,124 @@ CONFIGURATION = textwrap.dedent("""\
 
 
 def test_only_the_endpoints_own_port_is_left_to_listen_on() -> None:
-    narrowed = haproxy_start.narrowed(CONFIGURATION)
-    assert [line.strip() for line in narrowed.splitlines() if "bind" in line] == ["bind 127.0.0.1:8700"]
-    assert "mode 600 level admin" in narrowed
-    assert "backend default_backend" in narrowed
+    revised = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"))
+    assert [line.strip() for line in revised.splitlines() if "bind" in line] == ["bind 127.0.0.1:8700"]
+    assert "mode 600 level admin" in revised
+    assert "backend default_backend" in revised
 
 
 def test_an_endpoint_for_all_interfaces_stays_one() -> None:
-    assert "bind *:8700" in haproxy_start.narrowed(CONFIGURATION.replace("127.0.0.1:8700", "*:8700"))
+    assert "bind *:8700" in haproxy_start.revised(CONFIGURATION.replace("127.0.0.1:8700", "*:8700"), Path())
 
 
-def test_narrowing_twice_changes_nothing_more() -> None:
-    once = haproxy_start.narrowed(CONFIGURATION)
-    assert haproxy_start.narrowed(once) == once
+def test_revising_twice_changes_nothing_more_and_says_nothing_twice() -> None:
+    once = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"))
+    assert haproxy_start.revised(once, Path("/tmp/y")) == once
+    assert [once.count(word) for word in ("retry-on", "option redispatch", "errorfile 503", "retries")] == [1, 1, 1, 1]
+    assert "500.http" not in once
+
+
+REAL = """
+global
+    stats socket {folder}/admin.sock mode 666
+    tune.bufsize 16384
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 5s
+    timeout server 5s
+    retry-on conn-failure
+    option redispatch 1
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    default_backend replicas
+backend replicas
+    http-reuse always
+    balance roundrobin
+    server dying 127.0.0.1:{dying}
+    server living 127.0.0.1:{living}
+"""
+
+
+class Living(BaseHTTPRequestHandler):
+    """Answers with the length of what it was sent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        told = str(len(self.rfile.read(int(self.headers["Content-Length"])))).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+class Dying(Living):
+    """Takes the request whole, and is gone before a byte of the answer: what a client sees of kill -9."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.close_connection = True
+
+
+@contextmanager
+def listening(kind: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def through_haproxy(tmp_path: Path) -> Iterator[Callable[[type[BaseHTTPRequestHandler]], str]]:
+    """HAProxy as we start it, before two replicas: one of a kind, and one that answers."""
+    binary = ingress.haproxy()
+    if binary is None:
+        pytest.skip("there is no haproxy binary")
+    with ExitStack() as ended:
+
+        def start(other: type[BaseHTTPRequestHandler]) -> str:
+            port = ingress.free_port("127.0.0.1")
+            dying, living = (ended.enter_context(listening(kind)) for kind in (other, Living))
+            configuration = tmp_path / "haproxy.cfg"
+            configuration.write_text(REAL.format(folder=tmp_path, port=port, dying=dying, living=living))
+            process = subprocess.Popen([ingress.launcher(tmp_path, str(binary)), "-db", "-f", str(configuration)])
+            ended.callback(process.wait)
+            ended.callback(process.kill)
+            wait_for(lambda: listens(port))
+            return f"http://127.0.0.1:{port}/"
+
+        yield start
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3_300_000], ids=["empty", "small", "a frame of 120,000 points"])
+def test_what_a_dying_replica_had_taken_is_asked_again_of_another(
+    through_haproxy: Callable[[type[BaseHTTPRequestHandler]], str], size: int
+) -> None:
+    url = through_haproxy(Dying)
+    with httpx2.Client(trust_env=False) as client:
+        for _ in range(4):
+            answer = client.post(url, content=bytes(size))
+            assert (answer.status_code, answer.text) == (200, str(size))
+
+
+def test_where_no_replica_answers_a_client_is_told_to_come_again(
+    through_haproxy: Callable[[type[BaseHTTPRequestHandler]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Living, "do_POST", Dying.do_POST)
+    answer = httpx2.post(through_haproxy(Dying), content=b"frame")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json()["detail"] == answer.json()["error"] == "no replica answers at this moment"
 
 
 def test_the_launcher_works_from_a_path_with_spaces_and_hands_its_arguments_on(tmp_path: Path) -> None:

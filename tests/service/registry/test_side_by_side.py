@@ -33,9 +33,9 @@ def test_a_model_beside_itself_is_as_fast_as_large_and_takes_the_same(tmp_path: 
 
 
 def test_turns_see_the_same_moments_and_end_in_time() -> None:
-    turns = in_turns(lambda: time.sleep(0.004), lambda: time.sleep(0.001), GateConfig(latency_turns=7))
+    turns = in_turns(lambda: time.sleep(0.02), lambda: time.sleep(0.001), GateConfig(latency_turns=7))
     assert len(turns) == 7
-    assert all(new > old for new, old in turns)
+    assert sorted(new / old for new, old in turns)[3] > 1.5
     assert len(in_turns(lambda: time.sleep(0.01), lambda: None, GateConfig(latency_s=0.001))) == 3
 
 
