@@ -6,17 +6,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 
 def resized(image: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
     """(H, W, 3) -> (3, height_px, width_px), the whole picture, antialiased. Raises ValueError for another shape."""
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image must be (H, W, 3), not {image.shape}")
+    pixels = image.transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     if image.shape[:2] != (height_px, width_px):
-        picture = Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BILINEAR)
-        image = np.asarray(picture)
-    return np.ascontiguousarray(image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+        pixels = _antialiased(pixels, height_px, width_px)
+    return np.ascontiguousarray(pixels)
+
+
+def _antialiased(pixels: NDArray[np.uint8], height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """Pillow's bilinear filter, within one level of it, in a quarter of its time (benchmarks/results)."""
+    import torch
+
+    writable = (
+        pixels if pixels.flags.writeable else pixels.copy(order="K")
+    )  # torch shares memory; it warns of constants
+    image = torch.from_numpy(writable)[None]
+    size = height_px, width_px
+    smaller = torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+    resized: NDArray[np.uint8] = smaller[0].numpy()
+    return resized
 
 
 def rescaled(
