@@ -18,6 +18,7 @@ export function drawPicture(canvas, scene, camera) {
   if (!picture) return;
   const context = prepared(canvas, picture.height / picture.width);
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  heat(context, imageCells(scene.attention, canvas.width, canvas.height));
   const scale = canvas.width / picture.width;
   const onto = (points) => points.map((point) => project(point, picture, camera)).filter(Boolean).map(([u, v]) => [u * scale, v * scale]);
   path(context, onto(scene.truth ?? []), colour("truth"));
@@ -43,9 +44,48 @@ export function drawAbove(canvas, scene) {
   const place = ([x, y]) => [(ABOVE.side - y) * scale, (ABOVE.ahead - x) * scale];
   rings(context, place([0, 0]), scale);
   if (scene.sweep) sweep(context, scene.sweep, place);
+  heat(context, groundCells(scene.attention, place));
   path(context, (scene.truth ?? []).map(place), colour("truth"));
   path(context, [[0, 0], ...(scene.waypoints ?? [])].map(place), colour("accent"));
   path(context, scene.target ? [place(scene.target)] : [], colour("target"));
+}
+
+// A place on the canvas of the view from above -> metres ahead and to the left.
+export function groundAt(u, v, width) {
+  const scale = width / (2 * ABOVE.side);
+  return [ABOVE.ahead - v / scale, ABOVE.side - u / scale];
+}
+
+// ---- attention: parts of the picture and of the ground, as hot as they are looked at
+
+function imageCells(attention, width, height) {
+  if (!attention) return [];
+  const [rows, columns] = attention.grids.image, wide = width / columns, deep = height / rows;
+  return attention.heat.image.map((hot, i) => ({ hot, own: i === attention.own.image, box: [(i % columns) * wide, Math.floor(i / columns) * deep, wide, deep] }));
+}
+
+function groundCells(attention, place) {
+  if (!attention) return [];
+  const [rows, columns] = attention.grids.ground, [near, far] = attention.x, [right, left] = attention.y;
+  const deep = (far - near) / rows, wide = (left - right) / columns;
+  return attention.heat.ground.map((hot, i) => {
+    const [u, v] = place([far - Math.floor(i / columns) * deep, left - (i % columns) * wide]);
+    const [to, down] = place([far - (Math.floor(i / columns) + 1) * deep, left - ((i % columns) + 1) * wide]);
+    return { hot, own: i === attention.own.ground, box: [u, v, to - u, down - v] };
+  });
+}
+
+function heat(context, cells) {
+  for (const { hot, own, box } of cells) {
+    context.globalAlpha = 0.6 * hot;
+    context.fillStyle = colour("hot");
+    context.fillRect(...box);
+    context.globalAlpha = 1;
+    if (!own) continue;
+    context.strokeStyle = colour("hot");
+    context.lineWidth = 3 * devicePixelRatio;
+    context.strokeRect(...box);
+  }
 }
 
 function rings(context, [u, v], scale) {

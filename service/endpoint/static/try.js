@@ -1,11 +1,13 @@
 // The page that tries the model: a form made from its signature, its answer drawn and told.
-import { drawAbove, drawPicture } from "./draw.js";
+import { Attention } from "./attend.js";
+import { drawAbove, drawPicture, groundAt } from "./draw.js";
 import { readSweep } from "./sweep.js";
 
 const byId = (id) => document.getElementById(id);
 const files = {}; // input name -> File
-const scene = { picture: null, sweep: null, waypoints: null, target: null, truth: null, projection: null };
+const scene = { picture: null, sweep: null, waypoints: null, target: null, truth: null, projection: null, attention: null };
 let inputs = [];
+let attention = null; // of what was asked last
 
 async function json(path, options) {
   const answer = await fetch(path, options);
@@ -62,7 +64,8 @@ function dropZone(tensor) {
 async function setFile(tensor, file) {
   files[tensor.name] = file;
   byId(`in-${tensor.name}`).previousSibling.textContent = `${file.name}, ${(file.size / 1e6).toFixed(2)} MB`;
-  scene.waypoints = null;
+  scene.waypoints = scene.attention = attention = null;
+  byId("looking").hidden = true;
   try {
     if (tensor.media === "image") scene.picture = await createImageBitmap(file);
     else scene.sweep = await readSweep(file, tensor.shape[tensor.shape.length - 1]);
@@ -80,18 +83,23 @@ function seeTarget() {
 
 // ---- asking
 
+function filled() {
+  const form = new FormData();
+  for (const tensor of inputs) form.append(tensor.name, files[tensor.name] ?? byId(`in-${tensor.name}`).value);
+  return form;
+}
+
 async function ask(event) {
   event?.preventDefault();
   const missing = inputs.find((tensor) => (tensor.media === "image" || tensor.media === "sweep") && !files[tensor.name]);
   if (missing) return say(`${missing.name}: is missing`, true);
-  const form = new FormData();
-  for (const tensor of inputs) form.append(tensor.name, files[tensor.name] ?? byId(`in-${tensor.name}`).value);
   byId("ask").disabled = true;
   say("asking");
   const began = performance.now();
   try {
-    const answer = await json("v1/predict", { method: "POST", body: form });
+    const answer = await json("v1/predict", { method: "POST", body: filled() });
     tell(answer, performance.now() - began);
+    if (scene.attention) await look();
     say("");
   } catch (error) {
     say(error.message, true);
@@ -108,9 +116,51 @@ function tell(answer, total) {
   byId("times").replaceChildren(...Object.entries(stages).map(([name, ms]) => row(name, `${ms.toFixed(1)} ms`)), row("batch", String(batch)));
   byId("answer").hidden = false;
   const points = outputs.waypoints;
+  byId("looking").hidden = !scene.picture || !scene.sweep;
   scene.waypoints = Array.isArray(points) && points.every((point) => point.length === 2) ? points : null;
   draw();
 }
+
+// ---- where it looks
+
+async function look() {
+  byId("look").disabled = true;
+  byId("looks").textContent = "asking";
+  try {
+    attention = new Attention(await json("v1/attention", { method: "POST", body: filled() }));
+    const [x, y] = scene.waypoints?.at(-1) ?? [attention.x[1] / 2, 0];
+    lookFrom(attention.onGround(x, y));
+  } catch (error) {
+    blind();
+    byId("looks").textContent = error.message;
+  } finally {
+    byId("look").disabled = false;
+  }
+}
+
+function lookFrom(token) {
+  scene.attention = attention.of(token);
+  byId("looks").textContent = attention.told(token);
+  draw();
+}
+
+function blind() {
+  scene.attention = attention = null;
+  byId("looks").textContent = "";
+  draw();
+}
+
+function clicked(event, token) {
+  if (!attention) return;
+  const canvas = event.currentTarget, box = canvas.getBoundingClientRect();
+  lookFrom(token((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
+}
+
+const onPicture = (right, down) => attention.inPicture(right, down);
+const onGround = (right, down) => {
+  const canvas = byId("above");
+  return attention.onGround(...groundAt(right * canvas.width, down * canvas.height, canvas.width));
+};
 
 function row(name, value) {
   const line = element("tr");
@@ -135,6 +185,8 @@ function draw() {
   byId("views").hidden = !scene.picture && !scene.sweep;
   byId("camera").hidden = !scene.picture;
   byId("truth").hidden = !scene.truth;
+  byId("hot").hidden = byId("blind").hidden = !scene.attention;
+  for (const id of ["picture", "above"]) byId(id).classList.toggle("asks", Boolean(scene.attention));
   drawPicture(byId("picture"), scene, camera());
   drawAbove(byId("above"), scene);
 }
@@ -186,6 +238,10 @@ async function start() {
 
 byId("form").addEventListener("submit", ask);
 byId("example").addEventListener("click", takeExample);
+byId("look").addEventListener("click", look);
+byId("blind").addEventListener("click", blind);
+byId("picture").addEventListener("click", (event) => clicked(event, onPicture));
+byId("above").addEventListener("click", (event) => clicked(event, onGround));
 byId("camera").addEventListener("input", draw);
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
