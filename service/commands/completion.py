@@ -1,16 +1,19 @@
-"""What the shell completes: names of experiments and of jobs. Quick, and silent where it cannot know."""
+"""What the shell completes: names of experiments, of ready specs and of jobs. Quick, and silent where it cannot know."""
 
 from __future__ import annotations
 
 import importlib.util
 import pkgutil
+from pathlib import Path
 
 
 def experiments(incomplete: str) -> list[str]:
     """Found as files: to import them takes seconds."""
     spec = importlib.util.find_spec("experiments")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    return sorted(found.name for found in pkgutil.iter_modules(folders) if found.name.startswith(incomplete))
+    ready = [file.stem for folder in folders for file in Path(folder).glob("specs/*.yaml")]
+    known = [*(found.name for found in pkgutil.iter_modules(folders)), *ready]
+    return sorted(name for name in known if name.startswith(incomplete))
 
 
 def jobs(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""From what a person writes (a spec file or a name, --set, --data) to an experiment, or to the job service's spec."""
+"""From what a person writes (a spec file, a ready spec's or an experiment's name, --set, --data) to an experiment, or to the job service's spec."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import experiments
 from fusegpt.config import SettingError
 from fusegpt.experiment import Experiment
 from service.settings import Settings
@@ -48,7 +49,10 @@ def spec_of(job: str, assignments: list[str], data: str, name: str, settings: Se
 def _read(job: str) -> JobSpec:
     if not job:
         raise SettingError("name an experiment (fusegpt experiments lists them) or a spec file (.yaml, .json)")
-    return read_spec(Path(job)) if _is_file(job) else JobSpec(experiment=job)
+    if _is_file(job):
+        return read_spec(Path(job))
+    ready = experiments.specs().get(job)
+    return read_spec(ready) if ready else JobSpec(experiment=job)
 
 
 def _is_file(job: str) -> bool:

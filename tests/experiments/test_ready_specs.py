@@ -8,9 +8,13 @@ from typing import get_args
 import pytest
 
 import experiments
+from fusegpt.config import SettingError
 from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.nn.config import NormName
 from fusegpt.search_space import Choice
+from service.commands.completion import experiments as completed
+from service.commands.job import spec_of
+from service.settings import Settings
 from service.spec import read_spec, resolve
 
 SPECS = sorted((Path(experiments.__file__).parent / "specs").iterdir())
@@ -31,6 +35,25 @@ def test_a_ready_spec_describes_an_experiment_whose_defaults_lie_in_its_search(p
 def test_a_ready_spec_is_no_experiment_of_its_own(path: Path) -> None:
     assert path.stem not in experiments.names()
     assert read_spec(path).experiment in experiments.names()
+
+
+def test_a_ready_spec_is_submitted_by_its_name_with_changes_on_top() -> None:
+    settings = Settings.read({"FUSEGPT_HOME": "/nowhere"})
+    named = spec_of("fusion_ablation", ["search.trials=12"], "", "", settings)
+    by_file = spec_of(str(ABLATION), ["search.trials=12"], "", "", settings)
+    assert named == by_file
+    assert named["experiment"] == "fusion_waypoints"
+    assert named["set"]["search.trials"] == 12
+    assert "model.norm" in named["set"]["search.space"]
+
+
+def test_a_misspelt_ready_spec_is_told_its_right_spelling() -> None:
+    with pytest.raises(SettingError, match=r"there is no 'fusion_ablatio' \(did you mean fusion_ablation\?\)"):
+        experiments.load("fusion_ablatio")
+
+
+def test_ready_specs_are_completed_by_the_shell() -> None:
+    assert completed("fusion_") == ["fusion_ablation", "fusion_waypoints"]
 
 
 def test_the_fusion_ablation_searches_heads_width_depth_dropouts_and_every_norm() -> None:
