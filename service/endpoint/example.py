@@ -21,7 +21,7 @@ def example(signature: Signature, seed: int = 0) -> dict[str, np.ndarray[Any, An
 def _value(tensor: Tensor, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     shape = _shape(tensor)
     if tensor.media == "text" or tensor.dtype == "text":
-        return np.asarray("warm")
+        return np.asarray(tensor.example or "warm")
     if tensor.media == "image":
         return rng.integers(0, 256, shape, dtype=np.uint8)
     if tensor.media == "sweep":

@@ -19,6 +19,7 @@ class Tensor(Config):
         default="numbers", description="How a person sends it: an image file, a sweep file, numbers or text."
     )
     description: str = Field(default="", description="What it is, with its unit and frame.")
+    example: str = Field(default="", description="A text that is right here, where not every text is.")
     max_rows: int = Field(default=200_000, ge=1, description="The largest size of a free dimension.")
 
 

@@ -11,6 +11,7 @@ from fusegpt.data.kitti import KittiData
 from fusegpt.data.navsim import NavsimData
 from fusegpt.data.nuscenes import NuscenesData
 from fusegpt.data.parallel_text.config import ParallelTextData
+from fusegpt.data.shapes.config import ShapesData
 from fusegpt.data.text.config import TextData
 from fusegpt.data.world.config import WorldData
 
@@ -23,7 +24,8 @@ DataConfig = Annotated[
     | TextData
     | DatesData
     | ParallelTextData
-    | DigitsData,
+    | DigitsData
+    | ShapesData,
     Field(discriminator="source"),
 ]
 
@@ -36,6 +38,7 @@ __all__ = [
     "NavsimData",
     "NuscenesData",
     "ParallelTextData",
+    "ShapesData",
     "TextData",
     "WorldData",
 ]

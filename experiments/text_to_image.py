@@ -1,0 +1,26 @@
+"""Text to image: a discrete VAE and a GPT over its codes draw combinations of shapes that they have never seen."""
+
+from fusegpt.data.shapes import ShapesData
+from fusegpt.experiment import Experiment, SearchConfig
+from fusegpt.models.text_to_image import TextToImageConfig
+from fusegpt.search_space import Choice, LogUniform, Uniform
+from fusegpt.tasks.text_to_image import TextToImageTaskConfig
+from fusegpt.training.config import TrainingConfig
+
+experiment = Experiment(
+    name="text_to_image",
+    description="Does a GPT over the codes of a discrete VAE draw what a caption says that it has never read?",
+    task=TextToImageTaskConfig(),
+    model=TextToImageConfig(),
+    data=ShapesData(),
+    training=TrainingConfig(epochs=6, batch_size=64, lr=2e-3, warmup_fraction=0.05),
+    search=SearchConfig(
+        space={
+            "model.codes": Choice(values=(32, 64, 128, 256)),
+            "model.n_layer": Choice(values=(2, 4, 6)),
+            "model.n_head": Choice(values=(1, 2, 4, 8)),
+            "model.caption_pdrop": Uniform(low=0.05, high=0.3),
+            "training.lr": LogUniform(low=5e-4, high=5e-3),
+        }
+    ),
+)

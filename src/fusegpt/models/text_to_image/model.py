@@ -1,0 +1,85 @@
+"""`TextToImage`: a discrete VAE, and a GPT that tells its codes from a caption, one after the other.
+
+Shapes: B batch, L words of a caption, (H, W) pixels, (h, w) grid of codes, N = h * w codes, K codes to choose from,
+V = words + K tokens: a code's token is its number after the words.
+Ramesh et al., Zero-Shot Text-to-Image Generation, 2021; guidance as in Ho and Salimans, Classifier-Free Diffusion
+Guidance, 2021, for logits.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fusegpt.config import SettingError
+from fusegpt.models.gpt.config import GPTConfig
+from fusegpt.models.gpt.model import GPT
+from fusegpt.models.text_to_image.config import TextToImageConfig
+from fusegpt.models.text_to_image.discrete_vae import DiscreteVae, divergence
+
+
+class TextToImage(nn.Module):
+    """Both parts, trained at once: the GPT's codes are those that the VAE has at that step, and teach it nothing."""
+
+    def __init__(self, config: TextToImageConfig, image_px: int, words: int, max_words: int) -> None:
+        super().__init__()
+        if image_px % config.patch_px:
+            raise SettingError(
+                f"model.patch_px: pictures of {image_px} pixels are no whole number of patches of {config.patch_px}"
+            )
+        self.config, self.words, self.max_words = config, words, max_words
+        self.side = image_px // config.patch_px
+        self.vae = DiscreteVae(config)
+        self.gpt = GPT(_gpt(config, max_words + self.side**2), words + config.codes)
+
+    def forward(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(B, 3, H, W) uint8 and (B, L) -> losses, each (B,).
+
+        reconstruction in squared error, kl, caption and codes in nats a token, and loss, which weighs them.
+        """
+        ink = _ink(image)
+        rebuilt, logits = self.vae(ink)
+        codes = logits.detach().argmax(1).flatten(1)  # (B, K, h, w) -> (B, N)
+        told = {
+            "reconstruction": (rebuilt.float() - ink).square().flatten(1).mean(1),
+            "kl": divergence(logits),
+            **self.nats(self._hidden(caption), codes),
+        }
+        config = self.config
+        loss = told["reconstruction"] + config.kl_weight * told["kl"] + told["codes"]
+        return {"loss": loss + config.caption_weight * told["caption"], **told}
+
+    def nats(self, caption: torch.Tensor, codes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """How surprising the words are and the codes after them, in nats a token: (B, L), (B, N) -> each (B,)."""
+        tokens = torch.cat([caption, self.words + codes], dim=1)
+        logits = self.gpt(tokens[:, :-1]).float()  # (B, L + N - 1, V)
+        surprise = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+        words = self.max_words - 1
+        return {"caption": surprise[:, :words].mean(1), "codes": surprise[:, words:].mean(1)}
+
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 -> the codes, (B, N)."""
+        return self.vae.encode(_ink(image)).flatten(1)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """(B, N) -> (B, 3, H, W) uint8."""
+        ink = self.vae.decode(codes.view(-1, self.side, self.side)).float()
+        return ((1 - ink).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def _hidden(self, caption: torch.Tensor) -> torch.Tensor:
+        """In training, some of the captions blank, so that guidance has what to compare with."""
+        if not self.training or not self.config.caption_pdrop:
+            return caption
+        kept = torch.rand(len(caption), 1, device=caption.device) >= self.config.caption_pdrop
+        return caption * kept
+
+
+def _ink(image: torch.Tensor) -> torch.Tensor:
+    """What a picture has that white paper has not, 0 to 1: the VAE's networks are at rest where nothing is drawn."""
+    return 1 - image.float() / 255
+
+
+def _gpt(config: TextToImageConfig, block_size: int) -> GPTConfig:
+    shared = set(GPTConfig.model_fields) & set(TextToImageConfig.model_fields) - {"kind"}
+    return GPTConfig(block_size=block_size, **config.model_dump(include=shared))
