@@ -45,11 +45,15 @@ class Prediction:
 
 
 class Client:
-    """Talks to one endpoint, over a connection that is kept. A lost connection is tried once again."""
+    """Talks to one endpoint, over a connection that is kept. A lost connection is tried once again.
 
-    def __init__(self, url: str, timeout_s: float = 30.0) -> None:
+    `token` is the caller's, where the endpoint asks for one (FUSEGPT_TOKEN of the commands).
+    """
+
+    def __init__(self, url: str, timeout_s: float = 30.0, token: str = "") -> None:
         self.url = url.rstrip("/")
-        self._http = httpx2.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=self.url, timeout=timeout_s, trust_env=False, headers=headers)
         self._known: dict[str, Any] = {}
 
     def __enter__(self) -> Client:

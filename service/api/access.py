@@ -24,6 +24,7 @@ from service.settings import Settings
 
 Role = Literal["viewer", "submitter", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+HOSTS = {"API": "FUSEGPT_API_HOST", "endpoint": "FUSEGPT_HOST"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -44,13 +45,14 @@ LOCAL = Caller("local", "admin")
 class Access:
     """The tokens of a file, read again when the file changes: who is taken out of it is out at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SettingError where the API would listen beyond this machine without tokens, or the file is wrong."""
+    def __init__(self, settings: Settings, what: Literal["API", "endpoint"] = "API") -> None:
+        """Raises SettingError where `what` would listen beyond this machine without tokens, or the file is wrong."""
         self._file, self._read = settings.tokens, (0.0, dict[str, Caller]())
-        if self._file is None and settings.api_host not in LOOPBACK:
+        variable, host = HOSTS[what], settings.api_host if what == "API" else settings.host
+        if self._file is None and host not in LOOPBACK:
             raise SettingError(
-                f"FUSEGPT_TOKENS: is needed where the API listens beyond this machine (FUSEGPT_API_HOST is "
-                f"{settings.api_host}); name a file with lines `NAME ROLE SHA256`"
+                f"FUSEGPT_TOKENS: is needed where the {what} listens beyond this machine ({variable} is "
+                f"{host}); name a file with lines `NAME ROLE SHA256`"
             )
         self._callers()
 

@@ -119,7 +119,7 @@ def serve(name: str, host: str, port: int, *, json: bool) -> None:
 def predict(image: Path, sweep: Path, speed: float, target: str, url: str, *, json: bool) -> None:
     """Ask the endpoint for waypoints and control."""
     settings = Settings.read()
-    with Client(url or f"http://{settings.host}:{settings.port}") as client:
+    with Client(url or f"http://{settings.host}:{settings.port}", token=settings.token) as client:
         prediction = client.predict(image=image, sweep=sweep, speed_mps=speed, target_point=_point(target))
     if json:
         outputs = {

@@ -15,17 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from service.api.access import Access
 from service.endpoint import attention, multipart, pages, try_out
 from service.endpoint.engine import Engine
 from service.endpoint.oip import routes as oip
-from service.endpoint.problem import ProblemError
+from service.endpoint.problem import ProblemError, in_words_of
 from service.endpoint.schema import describe
+from service.endpoint.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
 
-def create_app(engine: Engine) -> FastAPI:
-    """The endpoint as an ASGI app; its lifespan starts and closes the engine."""
+def create_app(engine: Engine, access: Access | None = None) -> FastAPI:
+    """The endpoint as an ASGI app; its lifespan starts and closes the engine. Without `access` everybody may ask."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -41,6 +43,8 @@ def create_app(engine: Engine) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _query_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _our_fault)
+    if access is not None and access.needs_token:
+        app.add_middleware(Tokens, access=access)
     _add_prediction(app, engine)
     attention.add_route(app, engine)
     _add_health(app, engine)
@@ -122,9 +126,7 @@ async def _query_error(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: ProblemError) -> Response:
-    """In the words of the protocol that was spoken."""
-    path = request.url.path
-    return error.oip_response() if path == "/v2" or path.startswith("/v2/") else error.response()
+    return in_words_of(request.url.path, error)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

@@ -43,6 +43,11 @@ class ProblemError(Exception):
         return JSONResponse(body | self.extra, self.status, self.headers)
 
 
+def in_words_of(path: str, problem: ProblemError) -> JSONResponse:
+    """The problem in the words of the protocol that is spoken at a path."""
+    return problem.oip_response() if path == "/v2" or path.startswith("/v2/") else problem.response()
+
+
 class FieldError(InputError):
     """An input that is wrong in a way that has its own status: 413 too large, 415 a format that is not read."""
 

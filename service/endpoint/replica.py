@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from service.api.access import Access
 from service.endpoint.app import create_app
 from service.endpoint.board import RayPeers
 from service.endpoint.champion import Champions, Predictor
@@ -24,12 +25,14 @@ class Replica:
         champions: Callable[[], Champions],
         config: EndpointConfig,
         load: Callable[[Path], Predictor],
+        access: Access,
     ) -> None:
         import torch
 
         torch.set_num_threads(max(1, int(config.cpus_per_replica)))
         peers = RayPeers(name) if config.num_replicas > 1 else None
+        self._access = access
         self._engine = Engine(Watcher(name, champions(), config, load), config, peers)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._engine)
+        return create_app(self._engine, self._access)

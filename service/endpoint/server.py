@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from service.api.access import Access
 from service.cluster.local_ray import connect
 from service.endpoint import board, ingress
 from service.endpoint.champion import Champions, Predictor, RegistryChampions, load_predictor
@@ -42,7 +43,8 @@ def serve(
     """Serve the champion of `name` at FUSEGPT_HOST:FUSEGPT_PORT; at the end nothing of it is left running.
 
     It comes up without a champion too, and answers 503 until one is promoted. `champions` and `load` stand for the
-    registry and the library's predictor. Raises ClusterUnreachable, and OSError naming the port where it is taken.
+    registry and the library's predictor. Raises ClusterUnreachable, OSError naming the port where it is taken, and
+    SettingError where it would listen beyond this machine without FUSEGPT_TOKENS.
     """
     config = config or EndpointConfig()
     device = "cuda" if config.gpus_per_replica else "cpu"
@@ -51,6 +53,7 @@ def serve(
         champions or partial(RegistryChampions, settings, name),
         config,
         load or partial(load_predictor, device=device),
+        Access(settings, "endpoint"),
     )
     port = _port(settings)
     with (

@@ -1,0 +1,232 @@
+"""Does a steady stream of requests notice swaps, a killed replica and bad versions?
+
+    python -m benchmarks.swap_under_load [--requests 100000] [--rate 300]
+
+Two replicas of a tiny model behind HAProxy; two other processes ask at a constant rate, one with our client, one with
+Triton's stock client, which tries nothing again. Meanwhile the champion is swapped ten times, a replica is killed with
+SIGKILL, a version is promoted that does not load, and one that loads and then fails on every real request. A request
+counts from the moment that it was due, not from when it was sent. Prints the answers by client, status and version,
+and p50 and p99 of each phase.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusegpt.signature import Signature, Tensor
+from service.client import Client
+from service.endpoint.champion import Wanted
+from service.endpoint.config import EndpointConfig
+from service.endpoint.guard import GuardConfig
+from service.endpoint.server import serve
+from service.settings import Settings
+
+POINTS = 200  # of a real request; the endpoint's own trial of a version has another number
+LOADS_NOT, FAILS_ON_REQUESTS = 1001, 1002
+SWAPS = 10
+CLIENTS = ("ours", "tritonclient")
+THREADS = 16
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Record = tuple[float, float, str, int]  # when it was due, seconds until its answer, what came, by which version
+
+
+class Tiny:
+    """Answers with its version and its process."""
+
+    signature = Signature(
+        inputs=(
+            Tensor(name="sweep", dtype="float32", shape=(-1, 4), media="sweep"),
+            Tensor(name="speed_mps", dtype="float32", shape=(1,)),
+        ),
+        outputs=(
+            Tensor(name="version", dtype="int64", shape=(1,)),
+            Tensor(name="process", dtype="int64", shape=(1,)),
+        ),
+    )
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+
+    def warm_up(self) -> None:
+        """Nothing in it is cold."""
+
+    def predict(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays]:
+        if self._version == FAILS_ON_REQUESTS and any(len(given["sweep"]) == POINTS for given in inputs):
+            raise RuntimeError("this version fails on real requests")
+        return [{"version": np.array([self._version]), "process": np.array([os.getpid()])} for _ in inputs]
+
+
+def load(folder: Path) -> Tiny:
+    """What a version's folder holds is its number."""
+    if int(folder.name) == LOADS_NOT:
+        raise FileNotFoundError("model.safetensors is missing")
+    return Tiny(int(folder.name))
+
+
+class Shelf:
+    """Champions in a file that every replica reads."""
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / "champion"
+
+    def promote(self, version: int | None, former: int | None) -> None:
+        fresh = self._file.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps([version, former]))
+        fresh.replace(self._file)
+
+    def wanted(self) -> Wanted:
+        return Wanted(*json.loads(self._file.read_text()))
+
+    def folder(self, version: int) -> Path:
+        return self._file.parent / str(version)
+
+    def withdraw(self, version: int, reason: str, former: int | None) -> None:
+        del reason, former
+        wanted = self.wanted()
+        if wanted.champion == version:
+            self.promote(wanted.former, None)
+
+
+def ask_on(client: str, url: str, count: int, rate: float, begin: float) -> list[Record]:
+    """Runs in another process: `count` requests at `rate`, the first at `begin` (seconds since 1970)."""
+    local, dues = threading.local(), [begin + number / rate for number in range(count)]
+
+    def one(due: float) -> Record:
+        time.sleep(max(0.0, due - time.time()))
+        if not hasattr(local, "ask"):
+            local.ask = ASKING[client](url)
+        try:
+            came, version = "200", int(local.ask())
+        except Exception as error:
+            came, version = f"{type(error).__name__}: {error}"[:80], 0
+        return due - begin, time.time() - due, came, version
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(one, dues))
+
+
+def our_client(url: str) -> Callable[[], int]:
+    client, sweep = Client(url), np.zeros((POINTS, 4), np.float32)
+    return lambda: client.predict(sweep=sweep, speed_mps=1.0).version
+
+
+def stock_client(url: str) -> Callable[[], int]:
+    import tritonclient.http as triton
+
+    client = triton.InferenceServerClient(url.removeprefix("http://"))
+    arrays = {"sweep": np.zeros((1, POINTS, 4), np.float32), "speed_mps": np.ones((1, 1), np.float32)}
+    inputs = [triton.InferInput(name, array.shape, "FP32") for name, array in arrays.items()]
+    for given, array in zip(inputs, arrays.values(), strict=True):
+        given.set_data_from_numpy(array)
+    return lambda: int(client.infer("tiny", inputs).as_numpy("version")[0, 0])
+
+
+ASKING = {"ours": our_client, "tritonclient": stock_client}
+
+
+def play(shelf: Shelf, url: str, begin: float, seconds: float) -> list[tuple[float, str]]:
+    """Do to the endpoint what should not be noticed, evenly over the run; what was done when."""
+    done = [(0.0, "steady")]
+    events: list[tuple[str, Callable[[], object]]] = [
+        (f"swap to {number}", partial(shelf.promote, number, number - 1)) for number in range(2, SWAPS + 2)
+    ]
+    last = SWAPS + 1
+    events.insert(4, ("kill -9 of a replica", partial(kill_a_replica, url)))
+    events.append(("a version that does not load", partial(shelf.promote, LOADS_NOT, last)))
+    events.append(("back to the last", partial(shelf.promote, last, last - 1)))
+    events.append(("a version that fails on requests", partial(shelf.promote, FAILS_ON_REQUESTS, last)))
+    for number, (told, act) in enumerate(events, 1):
+        time.sleep(max(0.0, begin + number * seconds / (len(events) + 1) - time.time()))
+        done.append((time.time() - begin, told))
+        act()
+    return done
+
+
+def kill_a_replica(url: str) -> None:
+    with Client(url) as client:
+        process = client.predict(sweep=np.zeros((POINTS, 4), np.float32), speed_mps=1.0).outputs["process"]
+    os.kill(int(process), signal.SIGKILL)
+
+
+def run(requests: int, rate: float, replicas: int) -> None:
+    seconds = requests / rate
+    with tempfile.TemporaryDirectory() as home:
+        shelf = Shelf(Path(home))
+        shelf.promote(1, None)
+        settings = Settings.read({"FUSEGPT_HOME": home, "FUSEGPT_PORT": "0"})
+        config = EndpointConfig(
+            num_replicas=replicas, cpus_per_replica=0.5, poll_s=0.5, guard=GuardConfig(min_requests=10)
+        )
+        with serve(settings, "tiny", config, partial(Shelf, Path(home)), load) as endpoint:
+            begin = time.time() + 5.0
+            asking = [start(client, endpoint.url, requests, rate, begin) for client in CLIENTS]
+            done = play(shelf, endpoint.url, begin, seconds)
+            records = {client: answers(process) for client, process in zip(CLIENTS, asking, strict=True)}
+            ended = shelf.wanted().champion
+    show(records, done)
+    print(f"champion at the end: version {ended}; {SWAPS + 1} is right: the version that fails was withdrawn by itself")
+
+
+def start(client: str, url: str, requests: int, rate: float, begin: float) -> subprocess.Popen[bytes]:
+    share = len(CLIENTS)
+    command = [sys.executable, "-m", "benchmarks.swap_under_load", "--ask", client, "--url", url]
+    command += ["--requests", str(requests // share), "--rate", str(rate / share), "--begin", repr(begin)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def answers(process: subprocess.Popen[bytes]) -> list[Record]:
+    told, _ = process.communicate()
+    return [(due, took, came, version) for due, took, came, version in json.loads(told)]
+
+
+def show(records: Mapping[str, list[Record]], done: list[tuple[float, str]]) -> None:
+    everything = [record for some in records.values() for record in some]
+    failed = sum(came != "200" for _, _, came, _ in everything)
+    print(f"{len(everything)} requests, {failed} failed")
+    for client, some in records.items():
+        for came, count in Counter(came for _, _, came, _ in some).most_common():
+            print(f"  {client:<14}{came:<12}{count:>8}")
+    versions = Counter(version for _, _, came, version in everything if came == "200")
+    print("  by version    " + ", ".join(f"{version}: {count}" for version, count in sorted(versions.items())))
+    print(f"{'from second':>12}  {'phase':<34}{'requests':>9}{'failed':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
+    for (when, told), (until, _) in zip(done, [*done[1:], (float("inf"), "")], strict=True):
+        phase = [record for record in everything if when <= record[0] < until]
+        p50, p99, most = 1000 * np.quantile([took for _, took, _, _ in phase] or [0.0], [0.5, 0.99, 1.0])
+        lost = sum(came != "200" for _, _, came, _ in phase)
+        print(f"{when:>12.1f}  {told:<34}{len(phase):>9}{lost:>8}{p50:>9.1f}{p99:>9.1f}{most:>9.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=300.0, help="requests a second, of both clients together")
+    parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--ask", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--url", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--begin", type=float, default=0.0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.ask:
+        print(json.dumps(ask_on(arguments.ask, arguments.url, arguments.requests, arguments.rate, arguments.begin)))
+    else:
+        run(arguments.requests, arguments.rate, arguments.replicas)
+
+
+if __name__ == "__main__":
+    main()
