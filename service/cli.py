@@ -92,10 +92,11 @@ def tune(
     job: Annotated[str, typer.Argument(metavar="[SPEC|EXPERIMENT]", help="What to tune; not with --resume.")] = "",
     set_: Assignments = None,
     data: Source = "",
-    trials: Annotated[int, typer.Option(help="How many trials; the spec's number when left out.")] = 0,
-    algorithm: Annotated[str, typer.Option(help="random, asha or tpe; the spec's when left out.")] = "",
+    trials: Annotated[int, typer.Option(help="How many trials, in all; the spec's number when left out.")] = 0,
+    hours: Annotated[float, typer.Option(help="The search's budget in hours, in all; the spec's when left out.")] = 0.0,
+    algorithm: Annotated[str, typer.Option(help="random, asha, tpe, bohb or pbt; the spec's when left out.")] = "",
     name: RunName = "",
-    resume: Annotated[str, typer.Option(metavar="NAME", help="Go on with an interrupted search.")] = "",
+    resume: Annotated[str, typer.Option(metavar="NAME", help="Go on with an interrupted search, or extend one.")] = "",
     promote: Annotated[bool, typer.Option(help="Make the best trial champion if it beats the present one.")] = True,
     dry_run: DryRun = False,
     json: Json = False,
@@ -103,10 +104,11 @@ def tune(
     """Search the experiment's space, track every trial, register the best, promote it if it is better."""
     from service.commands import search
 
-    extra = [f"search.trials={trials}"] * bool(trials) + [f"search.algorithm={algorithm}"] * bool(algorithm)
+    extra = [f"search.algorithm={algorithm}"] * bool(algorithm)
     search.tune(
-        job, [*(set_ or []), *extra], data, name=name, resume=resume, promote=promote, dry_run=dry_run, json=json
-    )
+        job, [*(set_ or []), *extra], data, name=name, resume=resume, trials=trials, hours=hours, promote=promote,
+        dry_run=dry_run, json=json,
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: fusegpt submit fusion_waypoints --set search.trials=16 --follow")
@@ -245,12 +247,16 @@ def ls(
 
 @app.command()
 def best(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A search or an experiment.")], json: Json = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A search or an experiment.")],
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="All trials of a search that none beats in each of its objectives.")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """Show the best trial of a search (or of all searches of an experiment) and its settings."""
     from service.commands import browse
 
-    browse.best(name, json=json)
+    (browse.pareto if pareto else browse.best)(name, json=json)
 
 
 @app.command(epilog="Example: fusegpt promote fusion_waypoints 7 --canary 0.1")

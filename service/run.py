@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from fusegpt.experiment import Experiment
 from fusegpt.training.checkpoint import read_scores
 from fusegpt.training.report import Report
-from service.cluster.record import trial_folder, trial_id
+from service.cluster.record import read_spent, trial_folder, trial_id
 from service.errors import sentence
-from service.events import Observer, Search, Trial, best_of
+from service.events import Observer, Search, Trial, best_of, front_of
 from service.registry import Decision, Registry, Version
 from service.settings import Settings
 from service.tracking import Tracker
@@ -23,13 +23,21 @@ from service.tracking import Tracker
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to. `version` is None where no trial reported the metric, `decision` where none was asked for."""
+    """What a job came to. `version` is None where no trial reported the metric, `decision` where none was asked for.
+
+    front:   with several objectives, the trials that none beats in all, the best by the metric first.
+    ended:   why a search ended before its last trial; empty where it did not.
+    redrawn: draws that had too many parameters, and were never started.
+    """
 
     search: Search
     trials: list[Trial]
     best: Trial | None
     version: Version | None = None
     decision: Decision | None = None
+    front: list[Trial] = field(default_factory=list)
+    ended: str = ""
+    redrawn: int = 0
 
 
 def search_of(experiment: Experiment, name: str, settings: Settings) -> Search:
@@ -116,12 +124,13 @@ def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[O
 
 
 def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Settings, *, promote: bool) -> Outcome:
-    best = best_of(search, trials)
+    best, spent = best_of(search, trials), read_spent(search.folder)
+    outcome = Outcome(search, trials, best, front=front_of(search, trials), ended=spent.ended, redrawn=spent.redrawn)
     if best is None:
-        return Outcome(search, trials, None)
+        return outcome
     registry = Registry(settings)
     name = search.experiment.name
     scores = read_scores(best.folder / "best")
     version = registry.register(name, best.folder / "best", tracker.run_id(best), scores.metrics)
     decision = registry.promote(name, version.number) if promote else None
-    return Outcome(search, trials, best, version, decision)
+    return replace(outcome, version=version, decision=decision)

@@ -8,6 +8,7 @@ from fusegpt.config import SettingError
 from fusegpt.experiment import Experiment, parse
 from service import run
 from service.cli import show
+from service.cluster.extension import extended
 from service.cluster.record import SEARCH, read_search
 from service.commands.job import experiment_of
 from service.errors import JobFailed, NotFound
@@ -33,6 +34,8 @@ def tune(
     *,
     name: str,
     resume: str,
+    trials: int,
+    hours: float,
     promote: bool,
     dry_run: bool,
     json: bool,
@@ -40,9 +43,10 @@ def tune(
     """Search, track, register the best and let it pass the gate."""
     settings = Settings.read()
     if resume:
-        search = _interrupted(resume, job, assignments, data, name, settings)
+        search = extended(_interrupted(resume, job, assignments, data, name, settings), trials, hours)
     else:
-        search = run.search_of(experiment_of(job, assignments, data, settings), name, settings)
+        limits = [f"search.trials={trials}"] * bool(trials) + [f"search.budget.hours={hours}"] * bool(hours)
+        search = run.search_of(experiment_of(job, [*assignments, *limits], data, settings), name, settings)
     if dry_run:
         return _plan(search.experiment, search.experiment.search.trials, json=json)
     observers = [Progress.on_terminal(json=json)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from service.events import Search, baseline_of
+from service.events import Search, Trial, baseline_of
 from service.progress.board import drawn, figure
 from service.progress.record import finite, search_json, trial_json
 
@@ -32,6 +32,9 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "baseline": finite(baseline_of(outcome.search, outcome.trials)),
         "version": outcome.version.number if outcome.version else None,
         "decision": asdict(outcome.decision) if outcome.decision else None,
+        "front": [trial.id for trial in outcome.front],
+        "ended": outcome.ended,
+        "redrawn": outcome.redrawn,
     }
 
 
@@ -53,6 +56,10 @@ def _sentences(outcome: Outcome) -> Iterator[str]:
     for trial in outcome.trials:
         if trial.error:
             yield f"trial {trial.number} {trial.state}: {trial.error}"
+    if outcome.redrawn:
+        yield f"{outcome.redrawn} draws had more than search.constraints.parameters.max, and others were drawn instead"
+    if outcome.ended:
+        yield f"ended:      {outcome.ended}"
     if best is None or best.best is None:
         yield f"no trial reported {search.metric}"
         return
@@ -63,11 +70,19 @@ def _sentences(outcome: Outcome) -> Iterator[str]:
     default = next((trial for trial in outcome.trials if trial.number == 0), None)
     if default is not None and default is not best and default.best is not None:
         yield f"defaults:   {figure(default.best)}, trial 0; the best is {_than(search, best.best, default.best)} them"
+    if outcome.front:
+        yield f"front:      {', '.join(_costs(search, trial) for trial in outcome.front)}"
     if outcome.version is not None:
         yield f"registered: version {outcome.version.number} of {outcome.version.name}"
     if outcome.decision is not None:
         yield f"{'promoted' if outcome.decision.accepted else 'refused'}:   {outcome.decision.reason}"
     yield f"files:      {best.folder / 'best'}"
+
+
+def _costs(search: Search, trial: Trial) -> str:
+    """ "trial 3 (0.412, latency_ms 11.2)"."""
+    costs = [f"{name} {trial.metrics[name]:.6g}" for name in search.experiment.search.objectives]
+    return f"trial {trial.number} ({', '.join([figure(trial.best), *costs])})"
 
 
 def _than(search: Search, value: float, other: float) -> str:
