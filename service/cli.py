@@ -30,6 +30,12 @@ def _experiments(incomplete: str) -> list[str]:
     return completion.experiments(incomplete)
 
 
+def _to_run(incomplete: str) -> list[str]:
+    from service.commands import completion
+
+    return completion.to_run(incomplete)
+
+
 def _jobs(incomplete: str) -> list[str]:
     from service.commands import completion
 
@@ -40,8 +46,8 @@ Job = Annotated[
     str,
     typer.Argument(
         metavar="SPEC|EXPERIMENT",
-        help="A spec file (.yaml, .json) or an experiment's name.",
-        autocompletion=_experiments,
+        help="A spec file (.yaml, .json), a ready spec's name (fusion_ablation) or an experiment's.",
+        autocompletion=_to_run,
     ),
 ]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name or its id.", autocompletion=_jobs)]
@@ -64,7 +70,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and prin
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    address: Annotated[
+        str, typer.Option(metavar="URL", help="The job API to ask, in place of FUSEGPT_ADDRESS, e.g. http://head:8701.")
+    ] = "",
 ) -> None:
+    if address:
+        import os
+
+        os.environ["FUSEGPT_ADDRESS"] = address
     if version:
         from fusegpt import __version__
 
@@ -204,6 +217,20 @@ def cancel(
         command.cancel_trial(job, trial, json=json)
 
 
+@app.command("set", epilog="Example: fusegpt set night --priority 5 --hours 2")
+def change(
+    job: JobName,
+    priority: Annotated[int | None, typer.Option(help="Higher starts first, -1000 to 1000.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Wall-clock hours of the search; 0 sets no limit.")] = None,
+    trials: Annotated[int | None, typer.Option(help="How many trials in all.")] = None,
+    json: Json = False,
+) -> None:
+    """Change a job's priority, or the budget of one that waits or is paused."""
+    from service.commands import jobs as command
+
+    command.change(job, priority, {"hours": hours, "trials": trials}, json=json)
+
+
 @app.command()
 def pause(job: JobName, json: Json = False) -> None:
     """Let a job rest: it gives back what it holds, and keeps its place in every trial."""
@@ -224,11 +251,13 @@ def resume(job: JobName, json: Json = False) -> None:
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="JOB[/TRIAL]...", help="A job stands for its best trial.", autocompletion=_jobs),
+        typer.Argument(
+            metavar="NAME[/TRIAL]...", help="A job or a search stands for its best trial.", autocompletion=_jobs
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Put jobs or trials side by side: the settings that differ, and their figures."""
+    """Put jobs, searches or trials side by side: the settings that differ, and their figures."""
     from service.commands import compare as command
 
     command.compare(names, json=json)

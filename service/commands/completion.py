@@ -1,4 +1,4 @@
-"""What the shell completes: names of experiments, of ready specs and of jobs. Quick, and silent where it cannot know."""
+"""What the shell completes: names of experiments, ready specs and jobs. Quick, and silent where it cannot know."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from pathlib import Path
 
 def experiments(incomplete: str) -> list[str]:
     """Found as files: to import them takes seconds."""
+    return sorted(found.name for found in pkgutil.iter_modules(_folders()) if found.name.startswith(incomplete))
+
+
+def to_run(incomplete: str) -> list[str]:
+    """Experiments, and the specs that are ready beside them."""
+    ready = [file.stem for folder in _folders() for file in Path(folder).glob("specs/*.yaml")]
+    return sorted([*experiments(incomplete), *(name for name in ready if name.startswith(incomplete))])
+
+
+def _folders() -> list[str]:
     spec = importlib.util.find_spec("experiments")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    ready = [file.stem for folder in folders for file in Path(folder).glob("specs/*.yaml")]
-    known = [*(found.name for found in pkgutil.iter_modules(folders)), *ready]
-    return sorted(name for name in known if name.startswith(incomplete))
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 def jobs(incomplete: str) -> list[str]:

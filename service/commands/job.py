@@ -1,4 +1,4 @@
-"""From what a person writes (a spec file, a ready spec's or an experiment's name, --set, --data) to an experiment, or to the job service's spec."""
+"""From what a person writes (a spec's file or name, --set, --data) to an experiment, or to the service's spec."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from fusegpt.config import SettingError
 from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.nn.config import NormName
 from fusegpt.search_space import Choice
-from service.commands.completion import experiments as completed
+from service.commands.completion import to_run
 from service.commands.job import spec_of
 from service.settings import Settings
 from service.spec import read_spec, resolve
@@ -53,7 +53,7 @@ def test_a_misspelt_ready_spec_is_told_its_right_spelling() -> None:
 
 
 def test_ready_specs_are_completed_by_the_shell() -> None:
-    assert completed("fusion_") == ["fusion_ablation", "fusion_waypoints"]
+    assert to_run("fusion_") == ["fusion_ablation", "fusion_waypoints"]
 
 
 def test_the_fusion_ablation_searches_heads_width_depth_dropouts_and_every_norm() -> None:
