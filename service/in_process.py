@@ -18,11 +18,12 @@ from fusegpt.config import SettingError, explain
 from service.api import experiments as experiment_routes
 from service.api import jobs as routes
 from service.api import progress as progress_routes
+from service.api import searches as search_routes
 from service.api import trials as trial_routes
 from service.api.access import LOCAL, Access
 from service.api.services import Services
 from service.api.streams import POLL_S
-from service.api.wire import PlanRequest, Submission
+from service.api.wire import JobChange, PlanRequest, Submission
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.local_runner import LocalRunner
 from service.jobs.store import open_store
@@ -72,6 +73,20 @@ class InProcessJobs:
 
     def experiment(self, name: str) -> Json:
         return _json(experiment_routes.one(name, LOCAL))
+
+    def searches(self, experiment: str) -> Json:
+        return _json(search_routes.searches(self._use, LOCAL, experiment))
+
+    def search_trials(self, name: str) -> list[Json]:
+        return [_json(trial) for trial in search_routes.trials(name, self._use, LOCAL)]
+
+    def best(self, name: str) -> Json:
+        return _json(search_routes.best(name, self._use, LOCAL))
+
+    def change(self, name: str, changes: Json) -> Json:
+        changed = routes.change(name, _read(JobChange, **changes), self._use, LOCAL)
+        self._set_going()
+        return _json(changed)
 
     def say(self, word: Word, name: str) -> Json:
         verbs = {"cancel": routes.cancel, "pause": routes.pause, "resume": routes.resume}

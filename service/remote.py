@@ -51,6 +51,22 @@ class Jobs(Protocol):
 
     def experiment(self, name: str) -> Json: ...
 
+    def searches(self, experiment: str) -> Json:
+        """All searches that were tracked, newest first, and the champions."""
+        ...
+
+    def search_trials(self, name: str) -> list[Json]:
+        """The trials of a search as they were tracked."""
+        ...
+
+    def best(self, name: str) -> Json:
+        """The best trial of a search, or of all searches of an experiment."""
+        ...
+
+    def change(self, name: str, changes: Json) -> Json:
+        """Change a job's priority or budget; the job as it stands then."""
+        ...
+
     def say(self, word: Word, name: str) -> Json:
         """Cancel, pause or resume a job; the job as it stands then."""
         ...
@@ -135,6 +151,18 @@ class HttpJobs(Line):
     def experiment(self, name: str) -> Json:
         return self._asked("GET", f"/v1/experiments/{name}")
 
+    def searches(self, experiment: str) -> Json:
+        return self._asked("GET", "/v1/searches", params={"experiment": experiment})
+
+    def search_trials(self, name: str) -> list[Json]:
+        return list(self._answer("GET", f"{_path(name, 'searches')}/trials"))
+
+    def best(self, name: str) -> Json:
+        return self._asked("GET", f"{_path(name, 'searches')}/best")
+
+    def change(self, name: str, changes: Json) -> Json:
+        return self._asked("PATCH", _path(name), json=changes)
+
     def say(self, word: Word, name: str) -> Json:
         return self._asked("POST", f"{_path(name)}/{word}")
 
@@ -174,10 +202,10 @@ class HttpModels(Line):
         return self._asked("POST", f"/v1/models/{name}/rollback")
 
 
-def _path(name: str) -> str:
+def _path(name: str, kind: Literal["jobs", "searches"] = "jobs") -> str:
     if not re.fullmatch(NAME, name):
-        raise NotFound(f"there is no job {name!r}")
-    return f"/v1/jobs/{name}"
+        raise NotFound(f"there is no {'job' if kind == 'jobs' else 'search'} {name!r}")
+    return f"/v1/{kind}/{name}"
 
 
 def _error(answer: httpx2.Response) -> Exception:

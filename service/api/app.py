@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from fusegpt import __version__
-from service.api import curves, experiments, jobs, models, pages, progress, trials
+from service.api import curves, experiments, jobs, models, pages, progress, searches, trials
 from service.api.access import Access
 from service.api.door import Door
 from service.api.problems import add_problems
@@ -49,7 +49,7 @@ def create_app(
     )
     app.state.services = Services(settings, store, runner, registry, access)
     app.add_middleware(Door, same_site=not access.needs_token)
-    for part in (jobs, trials, progress, curves, models, experiments, pages):
+    for part in (jobs, trials, progress, curves, models, experiments, searches, pages):
         app.include_router(part.router)
     add_problems(app)
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 from fusegpt.config import Config
 from service.cluster.probe import Measured
 from service.jobs.job import Event, Job
+from service.jobs.journal import finite
 from service.jobs.state import JobState
 from service.registry.gate import GateConfig
 from service.registry.rollout import Rollout
@@ -145,8 +146,6 @@ class VersionView(Config):
 
     @classmethod
     def of(cls, version: Version, champion: int | None) -> VersionView:
-        from service.jobs.journal import finite
-
         return cls(
             name=version.name,
             version=version.number,

@@ -5,62 +5,73 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 import typer
 
 import experiments
+from fusegpt.config import SettingError
 from service.cli import show
+from service.cluster.record import SEARCH, read_search, read_trials
+from service.commands import job_text
+from service.commands.jobs import job_service
 from service.errors import NotFound
-from service.registry import Registry
+from service.events import front_of
+from service.progress.board import drawn
+from service.progress.record import trial_json
 from service.settings import Settings
-from service.tracking import History, SearchRow, TrialRow
 
 
 def ls(experiment: str, *, json: bool) -> None:
-    """The searches, newest first."""
-    settings = Settings.read()
-    rows = History(settings).searches(experiment or None)
-    champions = {name: Registry(settings).champion(name) for name in sorted({row.experiment for row in rows})}
+    """The searches, newest first, of the API that FUSEGPT_ADDRESS names or of this machine."""
+    with job_service(Settings.read()) as jobs:
+        told = jobs.searches(experiment)
     if json:
-        return show({"searches": [asdict(row) for row in rows], "champions": _numbers(champions)})
-    if not rows:
-        typer.echo("no search yet; start one with: fusegpt tune fusion_waypoints")
-    for row in rows:
-        best = "-" if row.best is None else f"{row.best:.4g}"
-        when = f"{row.started:%Y-%m-%d %H:%M}"
-        typer.echo(f"{row.name:<40} {row.state:<12} {row.trials:>3} trials  {row.metric} {best:<8} {when}")
-    for name, champion in champions.items():
-        typer.echo(f"champion of {name}: {f'version {champion.number}' if champion else 'none'}")
+        return show(told)
+    typer.echo(job_text.searches(told))
     return None
-
-
-def _numbers(champions: dict[str, Any]) -> dict[str, int | None]:
-    return {name: champion.number if champion else None for name, champion in champions.items()}
 
 
 def best(name: str, *, json: bool) -> None:
     """The best trial of a search, or of all searches of an experiment."""
-    row, trial = _best(History(Settings.read()), name)
+    with job_service(Settings.read()) as jobs:
+        told = jobs.best(name)
     if json:
-        return show({"search": asdict(row), "trial": asdict(trial)})
-    typer.echo(f"{trial.id} of {row.name}: {row.metric} {trial.best:.4g} ({trial.state} at epoch {trial.epoch})")
-    for key, value in sorted(trial.drawn.items()):
+        return show(told)
+    search, trial = told["search"], told["trial"]
+    typer.echo(
+        f"{trial['id']} of {search['name']}: {search['metric']} {trial['best']:.4g} "
+        f"({trial['state']} at epoch {trial['epoch']})"
+    )
+    for key, value in sorted(trial["drawn"].items()):
         typer.echo(f"  {key:<22} {value}")
-    typer.echo(f"weights: {trial.folder / 'best'}")
+    if trial["version"] is not None:
+        typer.echo(f"registered as version {trial['version']}" + (f": {trial['gate']}" if trial["gate"] else ""))
+    typer.echo(f"weights: {Path(trial['folder']) / 'best'}")
     return None
 
 
-def _best(history: History, name: str) -> tuple[SearchRow, TrialRow]:
-    rows = history.searches(name) if name in experiments.names() else [history.find(name)]
-    judged = [row for row in rows if row.best is not None]
-    if not judged:
-        raise NotFound(f"{name}: no trial has reported its metric yet")
-    sign = 1 if judged[0].mode == "min" else -1
-    row = min(judged, key=lambda row: sign * (row.best or 0.0))
-    trials = [trial for trial in history.trials(row.name) if trial.best is not None]
-    return row, min(trials, key=lambda trial: sign * (trial.best or 0.0))
+def pareto(name: str, *, json: bool) -> None:
+    """The trials of one of this machine's searches that none beats in all objectives, the best by the metric first."""
+    settings = Settings.read()
+    if not (settings.runs / name / SEARCH).is_file():
+        raise NotFound(f"there is no search {name!r} in {settings.runs}")
+    search = read_search(settings.runs / name)
+    objectives = search.experiment.search.objectives
+    if not objectives:
+        raise SettingError(
+            f"{name}: has no search.objectives beside {search.metric}; fusegpt best {name} shows its best"
+        )
+    front = front_of(search, [record.trial(search) for record in read_trials(search)])
+    if json:
+        return show({"search": name, "metric": search.metric, "front": [trial_json(trial) for trial in front]})
+    typer.echo(
+        f"{'trial':<14} {search.metric:<14} {'  '.join(f'{objective:<12}' for objective in objectives)}  settings"
+    )
+    for trial in front:
+        costs = "  ".join(f"{trial.metrics[objective]:<12.6g}" for objective in objectives)
+        typer.echo(f"{trial.id:<14} {trial.best:<14.4g} {costs}  {drawn(trial.drawn)}")
+    return None
 
 
 def experiments_(*, json: bool) -> None:

@@ -1,7 +1,9 @@
-"""`fusegpt compare`: jobs or trials side by side: the settings that differ, and their figures."""
+"""`fusegpt compare`: jobs, searches or trials of them side by side: the settings that differ, and their figures."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from json import loads
 from typing import Any
 
 import typer
@@ -14,12 +16,13 @@ from service.remote import Jobs, Json
 from service.settings import Settings
 
 NONE = "-"
+OF_THE_SEARCH = ("search.", "resources.", "description")
 
 
 def compare(names: list[str], *, json: bool) -> None:
-    """Each name is a job, which stands for its best trial, or JOB/TRIAL."""
+    """Each name is a job or a search, which stands for its best trial, or NAME/TRIAL."""
     if len(names) < 2:
-        raise SettingError("compare: name two or more, each a job or JOB/TRIAL")
+        raise SettingError("compare: name two or more, each a job, a search, or NAME/TRIAL")
     with job_service(Settings.read()) as jobs:
         subjects = {name: _subject(jobs, name) for name in dict.fromkeys(names)}
     differing = _differing([subject["settings"] for subject in subjects.values()])
@@ -29,30 +32,68 @@ def compare(names: list[str], *, json: bool) -> None:
     rows = [["", *subjects], ["trial", *(subject["trial"] for subject in subjects.values())]]
     rows += [[key, *(_cell(each["settings"].get(key)) for each in subjects.values())] for key in differing]
     rows += [[key, *(_cell(each["metrics"].get(key)) for each in subjects.values())] for key in metrics]
-    typer.echo(_table(rows))
+    gates = [f"gate, {name}: {subject['gate']}" for name, subject in subjects.items() if subject["gate"]]
+    typer.echo("\n".join([_table(rows), *gates]))
     return None
 
 
 def _subject(jobs: Jobs, name: str) -> Json:
-    """A trial with all its settings and its latest figures."""
-    job_name, _, trial_name = name.partition("/")
-    job, trials = jobs.job(job_name), jobs.trials(job_name)
-    trial_name = trial_name or jobs.progress(job_name)["trial"]
-    if not trial_name:
-        raise NotFound(f"{job_name}: no trial has reported its metric yet")
-    trial = next((each for each in trials if trial_name in (each["id"], str(each["number"]))), None)
-    if trial is None:
-        raise NotFound(f"{job_name} has no trial {trial_name!r}; there are {', '.join(each['id'] for each in trials)}")
+    """A trial with all its settings, its latest figures, and what the gate said of it."""
+    whole, _, trial = name.partition("/")
+    try:
+        job = jobs.job(whole)
+    except NotFound:
+        return _of_search(jobs, whole, trial)
+    return _of_job(jobs, job, trial)
+
+
+def _of_job(jobs: Jobs, job: Json, trial_name: str) -> Json:
+    name, trials = job["name"], jobs.trials(job["name"])
+    trial = _pick(name, trials, trial_name or jobs.progress(name)["trial"])
     settings = {**jobs.experiment(job["experiment"])["settings"], **_written(job["spec"]), **trial["drawn"]}
-    settings.pop("search.space", None)
+    gate = job["result"].get("gate", "") if job["result"].get("trial") == trial["id"] else ""
+    return _told(name, trial, settings, gate)
+
+
+def _of_search(jobs: Jobs, name: str, trial_name: str) -> Json:
+    """Of one that was no job: as MLflow has it."""
+    try:
+        trials = jobs.search_trials(name)
+    except NotFound:
+        raise NotFound(f"there is no job and no search {name!r}") from None
+    trial = _pick(name, trials, trial_name or jobs.best(name)["trial"]["id"])
+    settings = {key: _read(value) for key, value in trial["settings"].items()}
+    return _told(name, trial, {**settings, **trial["drawn"]}, trial["gate"])
+
+
+def _pick(name: str, trials: list[Json], wanted: str) -> Json:
+    if not wanted:
+        raise NotFound(f"{name}: no trial has reported its metric yet")
+    for trial in trials:
+        if wanted in (trial["id"], str(trial["number"])):
+            return trial
+    raise NotFound(f"{name} has no trial {wanted!r}; there are {', '.join(trial['id'] for trial in trials)}")
+
+
+def _told(name: str, trial: Json, settings: Mapping[str, Any], gate: str) -> Json:
+    """What is compared of a trial: not the settings of the search that it was part of."""
     return {
-        "job": job["name"],
+        "job": name,
         "trial": trial["id"],
         "state": trial["state"],
         "epoch": trial["epoch"],
-        "settings": settings,
+        "settings": {key: value for key, value in settings.items() if not key.startswith(OF_THE_SEARCH)},
         "metrics": {"best": trial["best"], **trial["metrics"]},
+        "gate": gate,
     }
+
+
+def _read(shown: Any) -> Any:
+    """A setting as MLflow shows it: text as it is, all else as JSON."""
+    try:
+        return loads(shown)
+    except ValueError:
+        return shown
 
 
 def _written(spec: Json) -> dict[str, Any]:

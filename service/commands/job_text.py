@@ -25,6 +25,12 @@ def submitted(job: Json) -> str:
     return f"{name} is {job['state']}{why}\nwatch it: fusegpt logs -f {name}\nstop it:  fusegpt cancel {name}"
 
 
+def changed(job: Json, limits: Mapping[str, float]) -> str:
+    """A job after its priority or budget has changed."""
+    said = "".join(f", {key} {value:g}" for key, value in limits.items())
+    return f"{job['name']} is {job['state']}, priority {job['priority']}{said}"
+
+
 def status(job: Json, progress: Json, trials: list[Json]) -> str:
     """A job, how far it is, and a line a trial."""
     why = f": {job['reason']}" if job["reason"] else ""
@@ -48,7 +54,7 @@ def best(progress: Json) -> str:
 
 def trial(each: Json) -> str:
     """One trial in one line."""
-    value = "-" if each["best"] is None else f"{each['best']:.4g}"
+    value = figure(each["best"])
     told = each["error"] or settings(each["drawn"])
     head = f"  {each['id']}  {each['state']:<8}  epoch {each['epoch']:>3}  best {value:<8} {each['seconds']:>6.0f} s"
     return f"{head}  {told}".rstrip()
@@ -56,7 +62,7 @@ def trial(each: Json) -> str:
 
 def result(told: Json) -> str:
     """What a job came to."""
-    value = "-" if told.get("best") is None else f"{told['best']:.4g}"
+    value = figure(told.get("best"))
     version = f", version {told['version']}" if "version" in told else ""
     gate = (
         f" ({'champion' if told['promoted'] else 'not promoted'}: {told.get('gate', '')})" if "promoted" in told else ""
@@ -99,6 +105,21 @@ def _measured(told: Json) -> list[str]:
     return [f"  measured    {'; '.join(each)} at most (one worker, {device})"]
 
 
+def searches(told: Json) -> str:
+    """The searches, a line each, and the champions."""
+    if not told["searches"]:
+        return "no search yet; start one with: fusegpt tune fusion_waypoints"
+    lines = [
+        f"{each['name']:<{WIDEST}} {each['state']:<12} {each['trials']:>3} trials  {each['metric']} "
+        f"{figure(each['best']):<8} {when(each['started'])}"
+        for each in told["searches"]
+    ]
+    champions = told["champions"].items()
+    return "\n".join(
+        lines + [f"champion of {name}: {f'version {number}' if number else 'none'}" for name, number in champions]
+    )
+
+
 def size(gb: float) -> str:
     return f"{gb:.3g} GB" if gb >= 1 else f"{gb * 1e3:.3g} MB"
 
@@ -107,6 +128,10 @@ def settings(drawn: Mapping[str, Any]) -> str:
     return " ".join(
         f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in drawn.items()
     )
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def times(count: int, one: str, many: str = "") -> str:

@@ -115,6 +115,20 @@ def say(word: Word, name: str, *, json: bool) -> None:
     return None
 
 
+def change(name: str, priority: int | None, budget: dict[str, float | None], *, json: bool) -> None:
+    """Change a job's priority or budget, whichever is given."""
+    limits = {key: value for key, value in budget.items() if value is not None}
+    changes = ({} if priority is None else {"priority": priority}) | ({"budget": limits} if limits else {})
+    if not changes:
+        raise SettingError("set: say what changes: --priority, --hours or --trials")
+    with job_service(Settings.read()) as jobs:
+        job = jobs.change(name, changes)
+    if json:
+        return show(job)
+    typer.echo(job_text.changed(job, limits))
+    return None
+
+
 def cancel_trial(name: str, number: int, *, json: bool) -> None:
     """End one trial of a job."""
     with job_service(Settings.read()) as jobs:

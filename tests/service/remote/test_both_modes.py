@@ -79,6 +79,22 @@ def test_one_trial_is_cancelled_and_the_job_goes_on(
     assert store.get(job.id).state == "running"
 
 
+def test_priority_and_budget_are_changed_where_they_may_be(fusegpt: Fusegpt, job: Job, store: JobStore) -> None:
+    told = fusegpt("set", "night", "--priority", "5")
+    assert (told.code, told.out) == (0, "night is running, priority 5\n")
+    told = fusegpt("set", "night", "--hours", "2")
+    assert (told.code, "its search has read its budget" in told.err) == (4, True)
+    fusegpt("pause", "night")
+    store.update(store.get(job.id), state="paused")
+    told = fusegpt("set", "night", "--hours", "2", "--trials", "3")
+    assert (told.code, told.out) == (0, "night is paused, priority 5, hours 2, trials 3\n")
+    assert store.get("night").spec["set"]["search.budget.hours"] == 2
+    assert fusegpt("set", "night", "--priority", "5000").code == 2
+    assert fusegpt("set", "night", "--hours", "-1").code == 2
+    nothing = fusegpt("set", "night")
+    assert (nothing.code, "--priority, --hours or --trials" in nothing.err) == (2, True)
+
+
 @pytest.mark.parametrize("verb", ["status", "logs", "cancel", "pause", "resume"])
 @pytest.mark.parametrize("name", ["nights", "no job"])
 def test_a_job_that_there_is_not_is_not_found(fusegpt: Fusegpt, verb: str, name: str) -> None:

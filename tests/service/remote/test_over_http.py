@@ -118,3 +118,14 @@ def test_a_token_is_needed_sent_and_held_to_its_role(
         assert code("jobs") == 0
         assert code("submit", "norms") == 4
         assert "ann is viewer" in capsys.readouterr().err
+
+
+def test_an_address_on_the_command_line_goes_before_that_of_the_environment(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FUSEGPT_ADDRESS", "http://127.0.0.1:9")
+    with served(settings, FakeRunner(settings), store) as url:
+        assert code("--address", url, "jobs") == 0
+    assert capsys.readouterr().out.startswith("no job yet")
+    assert code("--address", "here:1", "jobs") == 2
+    assert "FUSEGPT_ADDRESS: 'here:1' is no URL" in capsys.readouterr().err
