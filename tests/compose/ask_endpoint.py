@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput  # type: ignore[import-untyped]
@@ -14,7 +15,7 @@ TYPES = {"uint8": "UINT8", "float32": "FP32"}
 def main(address: str, model: str) -> None:
     reader = WorldData(n_drives=3, seconds_per_drive=5).reader()
     sample = next(reader.samples(reader.drives()[0]))
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "image": sample.image[None],
         "sweep": sample.sweep[None],
         "speed_mps": np.array([[sample.speed_mps]], np.float32),

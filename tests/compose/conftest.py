@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import postgres_image
 import pytest
+from hosts import obstacle
 from laptop import Laptop
 from stack import Stack
 
@@ -26,9 +26,9 @@ def token() -> str:
 
 @pytest.fixture(scope="session")
 def stack(token: str) -> Iterator[Stack]:
-    """The cluster, up and healthy. Skips where this machine has no network namespaces to give."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and `ip` (Debian: apt-get install iproute2)")
+    """The cluster, up and healthy. Skips, with the reason, where this machine cannot hold it."""
+    if why := obstacle():
+        pytest.skip(why)
     if postgres_image.programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     # Not below /tmp, of which each host has its own.

@@ -20,6 +20,18 @@ AS_HOST = 'hostname "$1" && shift && while [ "$1" != -- ]; do mkdir -p "$2" && m
 AS_HOST += ' && shift && exec "$@"'
 
 
+def obstacle() -> str:
+    """Why this machine has no network namespaces to give; empty where it has."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "`ip` is not installed (Debian: apt-get install iproute2)"
+    tried = f"fg{os.getpid()}-try"
+    done = subprocess.run(["ip", "netns", "add", tried], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "delete", tried], capture_output=True, check=False)
+    return f"this root may make no network namespace: {done.stderr.strip()}" if done.returncode else ""
+
+
 class Host:
     """One host. Its processes see their own /tmp."""
 

@@ -16,7 +16,7 @@ from tiny_spec import spec
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIALS, EPOCHS = 3, 6
-STARTS_S, ENDS_S = 90.0, 240.0
+STARTS_S, ENDS_S = 150.0, 240.0
 
 
 def test_the_laptop_and_the_api_may_go(stack: Stack, laptop: Laptop, token: str) -> None:
