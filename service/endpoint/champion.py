@@ -102,7 +102,7 @@ def answered_by(served: Served) -> dict[str, str]:
 
 
 def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
-    """The library's own predictor."""
+    """The library's own predictor, made ready to answer."""
     from fusegpt.predictor import Predictor as LibraryPredictor
 
-    return LibraryPredictor.load(folder, device)
+    return LibraryPredictor.load(folder, device).ready()

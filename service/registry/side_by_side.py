@@ -40,7 +40,7 @@ def compare(challenger: Path, champion: Path, config: GateConfig) -> Comparison:
     """Both loaded in this process. Raises CheckpointError naming the file that cannot be read."""
     from fusegpt.predictor import Predictor
 
-    new, old = Predictor.load(challenger), Predictor.load(champion)
+    new, old = Predictor.load(challenger).ready(), Predictor.load(champion).ready()
     turns = in_turns(_forward(new), _forward(old), config)
     return Comparison(
         forward_ms=1000 * median(new_s for new_s, _ in turns),

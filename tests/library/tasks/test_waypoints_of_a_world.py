@@ -122,8 +122,17 @@ def test_the_predictor_says_what_the_model_says_of_the_packed_sample(trained: Pa
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
+def test_a_predictor_that_is_ready_says_the_same(trained: Path) -> None:
+    predictor = Predictor.load(trained / "best")
+    ready = predictor.ready()
+    assert ready.model is not predictor.model
+    request = predictor.example() | {"image": np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)}
+    for name, value in predictor.predict([request])[0].items():
+        np.testing.assert_allclose(ready.predict([request])[0][name], value, atol=1e-4)
+
+
 def test_the_pictures_of_a_split_are_drawn(trained: Path, splits: Splits, tmp_path: Path) -> None:
     predictor = Predictor.load(trained / "best")
     pictures = predictor.task.draw(predictor.model, splits.val, tmp_path / "pictures")
-    assert [picture.name for picture in pictures] == ["waypoints.png"]
+    assert [picture.name for picture in pictures] == ["waypoints.png", "attention.png"]
     assert pictures[0].read_bytes().startswith(b"\x89PNG")
