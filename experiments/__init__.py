@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 from fusegpt.config import SettingError, closest
 from fusegpt.experiment import Experiment
@@ -33,3 +34,12 @@ def load(name: str) -> Experiment:
     if not isinstance(experiment, Experiment) or experiment.name != name:
         raise AssertionError(f"experiments/{name}.py must define `experiment`, an Experiment named {name!r}")
     return experiment
+
+
+def smoke(name: str) -> dict[str, Any]:
+    """The settings with which this experiment only shows, within minutes, that everything in it works.
+
+    By dotted key, as the file's own `smoke` states them. Raises SettingError for a name that is none.
+    """
+    load(name)
+    return dict(importlib.import_module(f"experiments.{name}").smoke)

@@ -48,3 +48,11 @@ experiment = Experiment(
         trials=8,
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "data.n_drives": 6,
+    "data.seconds_per_drive": 6.0,
+    "data.lidar_azimuths": 240,
+    "search.trials": 2,
+}

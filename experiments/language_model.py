@@ -24,3 +24,13 @@ experiment = Experiment(
         }
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "training.batch_size": 64,
+    "model.n_layer": 1,
+    "model.n_embd": 32,
+    "data.vocab_size": 512,
+    "task.sampling.max_new_tokens": 20,
+    "search.trials": 2,
+}

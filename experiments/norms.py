@@ -24,3 +24,8 @@ experiment = Experiment(
         trials=20,
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "search.trials": 2,
+}

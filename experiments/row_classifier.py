@@ -23,3 +23,8 @@ experiment = Experiment(
         }
     ),
 )
+
+smoke = {
+    "training.epochs": 2,
+    "search.trials": 2,
+}

@@ -20,3 +20,12 @@ experiment = Experiment(
         trials=12,
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "training.batch_size": 128,
+    "model.n_layer": 1,
+    "model.n_embd": 32,
+    "task.sampling.max_new_tokens": 20,
+    "search.trials": 2,
+}

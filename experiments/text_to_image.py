@@ -13,14 +13,24 @@ experiment = Experiment(
     task=TextToImageTaskConfig(),
     model=TextToImageConfig(),
     data=ShapesData(),
-    training=TrainingConfig(epochs=6, batch_size=64, lr=2e-3, warmup_fraction=0.05),
+    training=TrainingConfig(epochs=6, batch_size=64, lr=5e-3, warmup_fraction=0.05),
     search=SearchConfig(
         space={
             "model.codes": Choice(values=(32, 64, 128, 256)),
-            "model.n_layer": Choice(values=(2, 4, 6)),
+            "model.n_layer": Choice(values=(2, 3, 4, 6)),
             "model.n_head": Choice(values=(1, 2, 4, 8)),
             "model.caption_pdrop": Uniform(low=0.05, high=0.3),
-            "training.lr": LogUniform(low=5e-4, high=5e-3),
+            "training.lr": LogUniform(low=5e-4, high=1e-2),
         }
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "data.train_samples": 1000,
+    "data.val_samples": 20,
+    "data.test_samples": 20,
+    "model.n_layer": 1,
+    "model.n_embd": 32,
+    "search.trials": 2,
+}

@@ -23,3 +23,12 @@ experiment = Experiment(
         }
     ),
 )
+
+smoke = {
+    "training.epochs": 1,
+    "model.n_layer": 1,
+    "data.train_samples": 1000,
+    "data.val_samples": 50,
+    "data.test_samples": 50,
+    "search.trials": 2,
+}

@@ -12,6 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
+from service.data_verbs import data_app
+from service.options import (
+    Assignments,
+    DryRun,
+    Force,
+    Job,
+    JobName,
+    Json,
+    Name,
+    NoProbe,
+    RunName,
+    Source,
+    complete_jobs,
+)
+
 app = typer.Typer(
     name="fusegpt",
     help="Train, tune, track, promote and serve camera + LiDAR fusion transformers.",
@@ -20,51 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Fetch, check, pack and look at driving data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 
-def _experiments(incomplete: str) -> list[str]:
-    from service.commands import completion
-
-    return completion.experiments(incomplete)
-
-
-def _to_run(incomplete: str) -> list[str]:
-    from service.commands import completion
-
-    return completion.to_run(incomplete)
-
-
-def _jobs(incomplete: str) -> list[str]:
-    from service.commands import completion
-
-    return completion.jobs(incomplete)
-
-
-Job = Annotated[
-    str,
-    typer.Argument(
-        metavar="SPEC|EXPERIMENT",
-        help="A spec file (.yaml, .json), a ready spec's name (fusion_ablation) or an experiment's.",
-        autocompletion=_to_run,
-    ),
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="Small settings, the experiment's own: minutes that show that all of it works.")
 ]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name or its id.", autocompletion=_jobs)]
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment's name.", autocompletion=_experiments)]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. model.n_head=8. Repeatable."),
-]
-Source = Annotated[
-    str,
-    typer.Option("--data", metavar="SOURCE[:ROOT]", help="Where driving comes from, e.g. world or kitti:/data/kitti."),
-]
-RunName = Annotated[str, typer.Option("--name", help="Name of the run; made from the time when left out.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not text for people.")]
-NoProbe = Annotated[bool, typer.Option("--no-probe", help="Plan without measuring a few real steps first.")]
-Force = Annotated[bool, typer.Option("--force", help="Go on though the plan does not fit.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and print what would run; start nothing.")]
+
+
+def _assigned(job: str, assignments: list[str] | None, data: str, smoke: bool) -> list[str]:
+    """What --set says, over the experiment's own small settings in a smoke run."""
+    if not smoke:
+        return assignments or []
+    from service.commands.job import smoke_of
+
+    return [*smoke_of(job, data), *(assignments or [])]
 
 
 @app.callback(invoke_without_command=True)
@@ -91,13 +76,14 @@ def train(
     set_: Assignments = None,
     data: Source = "",
     name: RunName = "",
+    smoke: Smoke = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Train one model with the experiment's settings, track it and register it."""
     from service.commands import search
 
-    search.train(job, set_ or [], data, name=name, dry_run=dry_run, json=json)
+    search.train(job, _assigned(job, set_, data, smoke), data, name=name, dry_run=dry_run, json=json)
 
 
 @app.command(epilog="Example: fusegpt tune fusion_waypoints --trials 16 --data kitti:/data/kitti")
@@ -111,6 +97,7 @@ def tune(
     name: RunName = "",
     resume: Annotated[str, typer.Option(metavar="NAME", help="Go on with an interrupted search, or extend one.")] = "",
     promote: Annotated[bool, typer.Option(help="Make the best trial champion if it beats the present one.")] = True,
+    smoke: Smoke = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -119,8 +106,8 @@ def tune(
 
     extra = [f"search.algorithm={algorithm}"] * bool(algorithm)
     search.tune(
-        job, [*(set_ or []), *extra], data, name=name, resume=resume, trials=trials, hours=hours, promote=promote,
-        dry_run=dry_run, json=json,
+        job, [*_assigned(job, set_, data, smoke), *extra], data, name=name, resume=resume, trials=trials, hours=hours,
+        promote=promote, dry_run=dry_run, json=json,
     )  # fmt: skip
 
 
@@ -131,6 +118,7 @@ def submit(
     data: Source = "",
     name: RunName = "",
     priority: Annotated[int, typer.Option(help="Higher starts first, -1000 to 1000.")] = 0,
+    smoke: Smoke = False,
     dry_run: DryRun = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Queue it at once: no plan, nothing measured, nothing refused.")
@@ -147,7 +135,7 @@ def submit(
     from service.commands.job import Asked
 
     planning = command.Planning(shown=not quiet, probed=not no_probe, forced=force)
-    asked = Asked(job, set_ or [], data, name)
+    asked = Asked(job, _assigned(job, set_, data, smoke), data, name)
     command.submit(asked, priority=priority, planning=planning, dry_run=dry_run, follow=follow, json=json)
 
 
@@ -168,7 +156,7 @@ def plan(
     command.plan(Asked(job, set_ or [], data), planning=planning, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt jobs fusion_waypoints --limit 10")
 def jobs(
     experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
@@ -180,7 +168,7 @@ def jobs(
     command.list_(experiment, limit, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt status night --watch")
 def status(job: JobName, json: Json = False) -> None:
     """Show a job: its state and why, its trials, its best so far."""
     from service.commands import jobs as command
@@ -188,7 +176,7 @@ def status(job: JobName, json: Json = False) -> None:
     command.status(job, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt logs -f night")
 def logs(
     job: JobName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends, with its exit code.")] = False,
@@ -231,7 +219,7 @@ def change(
     command.change(job, priority, {"hours": hours, "trials": trials}, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt pause night")
 def pause(job: JobName, json: Json = False) -> None:
     """Let a job rest: it gives back what it holds, and keeps its place in every trial."""
     from service.commands import jobs as command
@@ -239,7 +227,7 @@ def pause(job: JobName, json: Json = False) -> None:
     command.say("pause", job, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt resume night")
 def resume(job: JobName, json: Json = False) -> None:
     """Let a paused job go on from its checkpoints."""
     from service.commands import jobs as command
@@ -252,7 +240,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME[/TRIAL]...", help="A job or a search stands for its best trial.", autocompletion=_jobs
+            metavar="NAME[/TRIAL]...", help="A job or a search stands for its best trial.", autocompletion=complete_jobs
         ),
     ],
     json: Json = False,
@@ -263,7 +251,7 @@ def compare(
     command.compare(names, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt ls fusion_waypoints")
 def ls(
     experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
     json: Json = False,
@@ -274,7 +262,7 @@ def ls(
     browse.ls(experiment, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt best night")
 def best(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A search or an experiment.")],
     pareto: Annotated[
@@ -309,7 +297,7 @@ def promote(
     models.promote(name, version, canary=canary, shadow=shadow, gate=set_ or [], force=force, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt rollback fusion_waypoints")
 def rollback(name: Name, json: Json = False) -> None:
     """End a canary or a shadow; where there is none, give the alias `champion` back to the version before."""
     from service.commands import models
@@ -319,7 +307,9 @@ def rollback(name: Name, json: Json = False) -> None:
 
 @app.command(epilog="Example: fusegpt reproduce night 3")
 def reproduce(
-    search: Annotated[str, typer.Argument(metavar="SEARCH", help="A search of this machine.", autocompletion=_jobs)],
+    search: Annotated[
+        str, typer.Argument(metavar="SEARCH", help="A search of this machine.", autocompletion=complete_jobs)
+    ],
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's number or its name.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far off the number may be, as a share of it.", show_default=True)
@@ -333,7 +323,7 @@ def reproduce(
     command.reproduce(search, trial, tolerance=tolerance, anyway=anyway, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt serve fusion_waypoints --port 8700")
 def serve(
     name: Name,
     host: Annotated[str, typer.Option(help="Interface; FUSEGPT_HOST or 127.0.0.1 when left out.")] = "",
@@ -361,7 +351,7 @@ def predict(
     models.predict(image, sweep, speed, target, url, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt browse --port 5000")
 def browse(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
@@ -371,7 +361,7 @@ def browse(
     command.pages(port)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt api")
 def api() -> None:
     """Serve the job API (submit, watch, control) at FUSEGPT_API_HOST:FUSEGPT_API_PORT until interrupted."""
     from service.api.server import serve as serving
@@ -380,7 +370,7 @@ def api() -> None:
     serving(Settings.read())
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt experiments --json")
 def experiments(json: Json = False) -> None:
     """List the experiments and what each asks."""
     from service.commands import browse as command
@@ -388,59 +378,12 @@ def experiments(json: Json = False) -> None:
     command.experiments_(json=json)
 
 
-@app.command()
+@app.command(epilog="Example: fusegpt doctor")
 def doctor(json: Json = False) -> None:
     """Check this machine: packages, devices, data, tracking, cluster, disk. Exit code 1 where something fails."""
     from service.commands import doctor as command
 
     command.doctor(json=json)
-
-
-@data_app.command("fetch", epilog="Example: fusegpt data fetch kitti --drives 0001,0005 --to data/kitti")
-def data_fetch(
-    source: Annotated[str, typer.Argument(help="kitti")],
-    drives: Annotated[str, typer.Option(help="Drive numbers, comma-separated.")],
-    to: Annotated[Path, typer.Option(help="The folder to fill; what is there is kept.")] = Path("data/kitti"),
-    date: Annotated[str, typer.Option(help="The day of the recording.")] = "2011_09_26",
-    url: Annotated[str, typer.Option(help="Another place of the same layout.")] = "",
-    json: Json = False,
-) -> None:
-    """Bring drives from the data set's own public site: resumable, verified."""
-    from service.commands import data as command
-
-    command.fetch(source, drives, to, date, url, json=json)
-
-
-@data_app.command("check")
-def data_check(job: Job = "fusion_waypoints", set_: Assignments = None, data: Source = "", json: Json = False) -> None:
-    """Read every file once and report what is broken, by file."""
-    from service.commands import data as command
-
-    command.check(job, set_ or [], data, json=json)
-
-
-@data_app.command("pack")
-def data_pack(job: Job = "fusion_waypoints", set_: Assignments = None, data: Source = "", json: Json = False) -> None:
-    """Make the packed form that training reads, and print its fingerprint."""
-    from service.commands import data as command
-
-    command.pack(job, set_ or [], data, json=json)
-
-
-@data_app.command("show", epilog="Example: fusegpt data show --data world --to sample.png")
-def data_show(
-    job: Job = "fusion_waypoints",
-    set_: Assignments = None,
-    data: Source = "",
-    drive: Annotated[str, typer.Option(help="A drive by name or its part; the first when left out.")] = "",
-    frame: Annotated[int, typer.Option(help="A frame; the middle of the drive when left out.")] = -1,
-    to: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("sample.png"),
-    json: Json = False,
-) -> None:
-    """Draw one sample: the camera with the sweep on it, and the bird's-eye view."""
-    from service.commands import data as command
-
-    command.show(job, set_ or [], data, drive, frame, to, json=json)
 
 
 def main(arguments: list[str] | None = None) -> None:

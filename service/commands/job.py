@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ def experiment_of(job: str, assignments: list[str], data: str, settings: Setting
     spec = _read(job)
     changes: dict[str, Any] = {**_source(data), **parse_assignments(assignments)}
     return resolve(spec, _with_root(spec, changes, settings))
+
+
+def smoke_of(job: str, data: str) -> list[str]:
+    """The small settings that the experiment of `job` states itself, as --set writes them.
+
+    Those of its data are for its own source, not for one that the spec or `data` names.
+    """
+    spec = _read(job)
+    elsewhere = bool(data) or "source" in spec.data or "data.source" in spec.set
+    settings = experiments.smoke(spec.experiment).items()
+    return [f"{key}={dumps(value)}" for key, value in settings if not (elsewhere and key.startswith("data."))]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import torch
 import experiments
 from fusegpt.config import Config, SettingError
 from fusegpt.experiment import Experiment, parse
+from fusegpt.predictor import Predictor
+from fusegpt.training.loop import train
 
 NAMES = experiments.names()
 
@@ -105,6 +107,24 @@ def test_its_json_schema_describes_every_setting(experiment: Experiment) -> None
         if "description" not in value
     ]
     assert not undescribed
+
+
+def test_its_smoke_settings_are_its_own_and_make_it_smaller(experiment: Experiment) -> None:
+    smoke = experiments.smoke(experiment.name)
+    small = experiment.override(smoke)
+    assert set(smoke) <= set(experiment.settings())
+    assert small.training.epochs < experiment.training.epochs
+    assert small.search.trials <= 2
+
+
+@pytest.mark.slow
+def test_its_smoke_run_trains_and_answers(experiment: Experiment, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    small = experiment.override(experiments.smoke(experiment.name))
+    result = train(small, tmp_path / "trial", tmp_path)
+    predictor = Predictor.load(result.best)
+    (answer,) = predictor.predict([predictor.example()])
+    assert set(answer) == {tensor.name for tensor in predictor.signature.outputs}
 
 
 @pytest.mark.slow
