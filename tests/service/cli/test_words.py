@@ -6,10 +6,20 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from service.cli import app, main
+from service.data_verbs import data_app
 
 HEAVY = ("torch", "ray", "mlflow", "timm", "matplotlib", "fastapi", "pydantic", "rich")
+
+
+def names(group: typer.Typer) -> list[str]:
+    """The verbs of a group, as a person writes them."""
+    return [each.name or each.callback.__name__ for each in group.registered_commands if each.callback]
+
+
+VERBS = names(app)
 
 
 def fusegpt(*arguments: str) -> int:
@@ -31,11 +41,14 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [command.callback.__name__ for command in app.registered_commands if command.callback] + ["data"],
+    [*VERBS, "data", *(f"data {verb}" for verb in names(data_app))],
 )
-def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fusegpt(verb, "--help") == 0
-    assert "Usage:" in capsys.readouterr().out
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fusegpt(*verb.split(), "--help") == 0
+    told = capsys.readouterr().out
+    assert "Usage:" in told
+    if verb != "data":
+        assert f"Example: fusegpt {verb}" in told
 
 
 def test_version_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:
