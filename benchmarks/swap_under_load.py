@@ -104,8 +104,11 @@ class Shelf:
             self.promote(wanted.former, None)
 
 
-def ask_on(client: str, url: str, count: int, rate: float, begin: float) -> list[Record]:
-    """Runs in another process: `count` requests at `rate`, the first at `begin` (seconds since 1970)."""
+def ask_on(client: str, url: str, count: int, rate: float) -> list[Record]:
+    """Runs in another process: `count` requests at `rate`, from the moment that its input names."""
+    ASKING[client](url)()
+    print("ready", flush=True)
+    begin = float(sys.stdin.readline())
     local, dues = threading.local(), [begin + number / rate for number in range(count)]
 
     def one(due: float) -> Record:
@@ -175,8 +178,8 @@ def run(requests: int, rate: float, replicas: int) -> None:
             num_replicas=replicas, cpus_per_replica=0.5, poll_s=0.5, guard=GuardConfig(min_requests=10)
         )
         with serve(settings, "tiny", config, partial(Shelf, Path(home)), load) as endpoint:
-            begin = time.time() + 5.0
-            asking = [start(client, endpoint.url, requests, rate, begin) for client in CLIENTS]
+            asking = [start(client, endpoint.url, requests, rate) for client in CLIENTS]
+            begin = begin_together(asking)
             done = play(shelf, endpoint.url, begin, seconds)
             records = {client: answers(process) for client, process in zip(CLIENTS, asking, strict=True)}
             ended = shelf.wanted().champion
@@ -184,11 +187,24 @@ def run(requests: int, rate: float, replicas: int) -> None:
     print(f"champion at the end: version {ended}; {SWAPS + 1} is right: the version that fails was withdrawn by itself")
 
 
-def start(client: str, url: str, requests: int, rate: float, begin: float) -> subprocess.Popen[bytes]:
+def start(client: str, url: str, requests: int, rate: float) -> subprocess.Popen[bytes]:
     share = len(CLIENTS)
     command = [sys.executable, "-m", "benchmarks.swap_under_load", "--ask", client, "--url", url]
-    command += ["--requests", str(requests // share), "--rate", str(rate / share), "--begin", repr(begin)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
+    command += ["--requests", str(requests // share), "--rate", str(rate / share)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def begin_together(asking: Sequence[subprocess.Popen[bytes]]) -> float:
+    """The moment from which all ask, in seconds since 1970; each has had an answer before."""
+    for process in asking:
+        assert process.stdout is not None
+        process.stdout.readline()
+    begin = time.time() + 1.0
+    for process in asking:
+        assert process.stdin is not None
+        process.stdin.write(f"{begin!r}\n".encode())
+        process.stdin.flush()
+    return begin
 
 
 def answers(process: subprocess.Popen[bytes]) -> list[Record]:
@@ -220,10 +236,9 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--ask", default="", help=argparse.SUPPRESS)
     parser.add_argument("--url", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--begin", type=float, default=0.0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ask:
-        print(json.dumps(ask_on(arguments.ask, arguments.url, arguments.requests, arguments.rate, arguments.begin)))
+        print(json.dumps(ask_on(arguments.ask, arguments.url, arguments.requests, arguments.rate)))
     else:
         run(arguments.requests, arguments.rate, arguments.replicas)
 

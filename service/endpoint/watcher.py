@@ -75,6 +75,7 @@ class Watcher:
         self._champions = champions
         self._config = config
         self._load = load
+        self._wanted = Wanted()
         self._refusals: dict[int, Refusal] = {}
         self._withdrawn: dict[int, str] = {}  # here already, and not yet told to the registry
         self._lock = threading.Lock()
@@ -87,7 +88,8 @@ class Watcher:
     @property
     def refused(self) -> Refusal | None:
         """A version that is wanted and does not answer."""
-        return next(iter(self._refusals.values()), None)
+        wanted = (self._wanted.champion, self._wanted.challenger)
+        return next((refused for number, refused in self._refusals.items() if number in wanted), None)
 
     @property
     def waiting_for(self) -> str:
@@ -102,7 +104,7 @@ class Watcher:
         """Ask who is wanted and take over what is new. Never raises."""
         try:
             self._tell_what_was_withdrawn()
-            wanted = self._champions.wanted()
+            self._wanted = wanted = self._champions.wanted()
             self.trouble = "" if wanted.champion is not None else f"{self.name} has no champion yet: promote a version"
         except Exception as error:
             self.trouble = f"the registry does not answer: {_told(error)}"
@@ -112,6 +114,7 @@ class Watcher:
         self._refusals = {number: refused for number, refused in self._refusals.items() if number in known}
         self._follow_champion(wanted)
         self._follow_challenger(wanted)
+        self._follow_former(wanted)
 
     def withdraw(self, version: int, reason: str) -> bool:
         """Take a version out of the traffic at once; the registry is told at the next poll. False where it has none.
@@ -142,23 +145,42 @@ class Watcher:
         if served is not None and served.version == number:
             self._refusals.pop(number, None)
             return
-        new = self.lineup.at_hand(number) or self._loaded(number)
+        new = self._at_hand_or_loaded(number)
         if new is None and served is None and wanted.former is not None:
             new = self._loaded(wanted.former)
+        elif new is not None and served is not None and wanted.former not in (None, served.version):
+            # Promoted twice within one poll: the way back is made ready before the new one gets a request.
+            self._keep_former(self._at_hand_or_loaded(wanted.former))
         if new is not None:
             self._crown(new, wanted)
+
+    def _follow_former(self, wanted: Wanted) -> None:
+        """A replica that is fresh, or that has just gone back, has no way back yet."""
+        line = self.lineup
+        if line.champion is None or line.champion.version != wanted.champion or wanted.former is None:
+            return
+        if wanted.former != wanted.champion and not (line.former and line.former.version == wanted.former):
+            self._keep_former(self._at_hand_or_loaded(wanted.former))
+
+    def _keep_former(self, former: Served | None) -> None:
+        with self._lock:
+            if former is not None and former.version not in self._withdrawn:
+                self.lineup = replace(self.lineup, former=former)
+
+    def _at_hand_or_loaded(self, number: int) -> Served | None:
+        return self.lineup.at_hand(number) or self._loaded(number)
 
     def _crown(self, new: Served, wanted: Wanted) -> None:
         with self._lock:
             line = self.lineup
             if new.version in self._withdrawn or (line.champion and line.champion.version == new.version):
                 return
-            # The way back is kept after a promotion, not after a rollback: what was rolled back is let go.
-            kept = line.champion is not None and line.champion.version == wanted.former
+            # What the registry would go back to stays; what was rolled back is let go.
+            former = next((each for each in line.loaded if each.version == wanted.former), None)
             tried = line.challenger is not None and line.challenger.version != new.version
             self.lineup = Lineup(
                 champion=replace(new, since=time.time()),
-                former=line.champion if kept else None,
+                former=former if former is not new else None,
                 challenger=line.challenger if tried else None,
                 rollout=line.rollout if tried else None,
             )
@@ -168,7 +190,7 @@ class Watcher:
         number, line = wanted.challenger, self.lineup
         new = None
         if number is not None and number not in self._withdrawn and line.champion is not None:
-            new = line.at_hand(number) or self._loaded(number)
+            new = self._at_hand_or_loaded(number)
         with self._lock:
             if new is None or new.version in self._withdrawn:
                 self.lineup = replace(self.lineup, challenger=None, rollout=None)
@@ -194,7 +216,8 @@ class Watcher:
         attempts = self._refusals[number].attempts + 1 if number in self._refusals else 1
         pause = min(self._config.retry_refused_s * 2 ** (attempts - 1), LONGEST_PAUSE_S)
         self._refusals[number] = Refusal(number, reason, attempts, time.monotonic() + pause)
-        if attempts >= self._config.withdraw_after and self.served is not None:
+        wanted = number in (self._wanted.champion, self._wanted.challenger)
+        if wanted and attempts >= self._config.withdraw_after and self.served is not None:
             self._withdrawn[number] = f"it could not be loaded {attempts} times: {reason}"
 
     def _present(self) -> str:

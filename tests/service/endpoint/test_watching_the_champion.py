@@ -166,3 +166,29 @@ def test_the_first_champion_is_never_withdrawn(watcher: Watcher) -> None:
     watcher.poll()
     assert not watcher.withdraw(1, "slow")
     assert serving(watcher) == 1
+
+
+def test_where_two_were_promoted_within_one_poll_the_way_back_is_ready_with_the_second(
+    watcher: Watcher, shelf: Shelf
+) -> None:
+    watcher.poll()
+    shelf.promote(2)
+    shelf.promote(3)
+    watcher.poll()
+    line = watcher.lineup
+    assert (line.champion and line.champion.version, line.former and line.former.version) == (3, 2)
+    assert watcher.withdraw(3, "NaN")
+    assert serving(watcher) == 2
+
+
+def test_a_fresh_replica_makes_the_way_back_ready_and_says_nothing_of_one_that_does_not_load(
+    watcher: Watcher, shelf: Shelf
+) -> None:
+    shelf.number, shelf.former = 2, 1
+    watcher.poll()
+    assert [served.version for served in watcher.lineup.loaded] == [2, 1]
+    shelf.number, shelf.former = 3, 13
+    for _ in range(5):
+        watcher.poll()
+        time.sleep(0.06)
+    assert (serving(watcher), watcher.refused, shelf.withdrawn) == (3, None, {})
