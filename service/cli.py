@@ -24,7 +24,10 @@ from service.options import (
     NoProbe,
     RunName,
     Source,
+    Watch,
     complete_jobs,
+    complete_names,
+    complete_trials,
 )
 
 app = typer.Typer(
@@ -160,20 +163,21 @@ def plan(
 def jobs(
     experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    watch: Watch = False,
     json: Json = False,
 ) -> None:
     """List the jobs, newest first: how each stands, why it waits, what it came to."""
     from service.commands import jobs as command
 
-    command.list_(experiment, limit, json=json)
+    command.list_(experiment, limit, follow=watch, json=json)
 
 
 @app.command(epilog="Example: fusegpt status night --watch")
-def status(job: JobName, json: Json = False) -> None:
+def status(job: JobName, watch: Watch = False, json: Json = False) -> None:
     """Show a job: its state and why, its trials, its best so far."""
     from service.commands import jobs as command
 
-    command.status(job, json=json)
+    command.status(job, follow=watch, json=json)
 
 
 @app.command(epilog="Example: fusegpt logs -f night")
@@ -192,7 +196,13 @@ def logs(
 def cancel(
     job: JobName,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Only the trial of this number; the job goes on.", show_default=False)
+        int | None,
+        typer.Option(
+            min=0,
+            help="Only the trial of this number; the job goes on.",
+            show_default=False,
+            autocompletion=complete_trials,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -240,7 +250,9 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME[/TRIAL]...", help="A job or a search stands for its best trial.", autocompletion=complete_jobs
+            metavar="NAME[/TRIAL]...",
+            help="A job or a search stands for its best trial.",
+            autocompletion=complete_names,
         ),
     ],
     json: Json = False,
@@ -254,12 +266,13 @@ def compare(
 @app.command(epilog="Example: fusegpt ls fusion_waypoints")
 def ls(
     experiment: Annotated[str, typer.Argument(metavar="[EXPERIMENT]", help="Only this experiment's.")] = "",
+    watch: Watch = False,
     json: Json = False,
 ) -> None:
     """List the searches, newest first, with their best so far and the champion."""
     from service.commands import browse
 
-    browse.ls(experiment, json=json)
+    browse.ls(experiment, follow=watch, json=json)
 
 
 @app.command(epilog="Example: fusegpt best night")
@@ -310,7 +323,9 @@ def reproduce(
     search: Annotated[
         str, typer.Argument(metavar="SEARCH", help="A search of this machine.", autocompletion=complete_jobs)
     ],
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's number or its name.")],
+    trial: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="The trial's number or its name.", autocompletion=complete_trials)
+    ],
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far off the number may be, as a share of it.", show_default=True)
     ] = 0.001,

@@ -25,6 +25,23 @@ def complete_jobs(incomplete: str) -> list[str]:
     return completion.jobs(incomplete)
 
 
+def complete_trials(ctx: typer.Context, incomplete: str) -> list[str]:
+    from service.commands import completion
+
+    job = ctx.params.get("job") or ctx.params.get("search") or ""
+    return [number for number in completion.trials(str(job)) if number.startswith(incomplete)]
+
+
+def complete_names(incomplete: str) -> list[str]:
+    """Jobs; and behind a job's `/` its trials."""
+    from service.commands import completion
+
+    job, slash, trial = incomplete.partition("/")
+    if not slash:
+        return completion.jobs(job)
+    return [f"{job}/{number}" for number in completion.trials(job) if number.startswith(trial)]
+
+
 Job = Annotated[
     str,
     typer.Argument(
@@ -47,6 +64,7 @@ Source = Annotated[
 ]
 RunName = Annotated[str, typer.Option("--name", help="Name of the run; made from the time when left out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not text for people.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes; Ctrl-C ends the looking.")]
 NoProbe = Annotated[bool, typer.Option("--no-probe", help="Plan without measuring a few real steps first.")]
 Force = Annotated[bool, typer.Option("--force", help="Go on though the plan does not fit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the spec and print what would run; start nothing.")]

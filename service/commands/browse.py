@@ -15,16 +15,23 @@ from service.cli import show
 from service.cluster.record import SEARCH, read_search, read_trials
 from service.commands import job_text
 from service.commands.jobs import job_service
+from service.commands.watch import watch
 from service.errors import NotFound
 from service.events import front_of
 from service.progress.board import drawn
 from service.progress.record import trial_json
 from service.settings import Settings
 
+LOOK_S = 3.0  # MLflow takes its time to list runs
 
-def ls(experiment: str, *, json: bool) -> None:
-    """The searches, newest first, of the API that FUSEGPT_ADDRESS names or of this machine."""
+
+def ls(experiment: str, *, follow: bool, json: bool) -> None:
+    """The searches, newest first, of the API that FUSEGPT_ADDRESS names or of this machine; or as they change."""
+    if follow and json:
+        raise SettingError("--watch: is for people; a program asks again")
     with job_service(Settings.read()) as jobs:
+        if follow:
+            return watch(lambda: (job_text.searches(jobs.searches(experiment)).splitlines(), False), LOOK_S)
         told = jobs.searches(experiment)
     if json:
         return show(told)

@@ -1,10 +1,13 @@
-"""What the shell completes: names of experiments, ready specs and jobs. Quick, and silent where it cannot know."""
+"""What the shell completes: experiments, ready specs, jobs and their trials. Quick, and silent where it cannot know."""
 
 from __future__ import annotations
 
 import importlib.util
 import pkgutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def experiments(incomplete: str) -> list[str]:
@@ -31,7 +34,28 @@ def jobs(incomplete: str) -> list[str]:
         return []
 
 
+def trials(job: str) -> list[str]:
+    """The numbers of a job's trials that have begun."""
+    try:
+        return _trials(job)
+    except Exception:
+        return []
+
+
 def _jobs() -> list[str]:
+    with _asked() as (api, store):
+        return [job["name"] for job in api.jobs("", 100)] if api else [job.name for job in store.jobs(limit=100)]
+
+
+def _trials(job: str) -> list[str]:
+    with _asked() as (api, store):
+        told = api.trials(job) if api else [event.data for event in store.trials(store.get(job).id)]
+    return [str(trial["number"]) for trial in told]
+
+
+@contextmanager
+def _asked() -> Iterator[tuple[Any, Any]]:
+    """The API that the settings name, or else the store of this machine: the other is None. Neither starts a thing."""
     from service.settings import Settings
 
     settings = Settings.read()
@@ -39,14 +63,10 @@ def _jobs() -> list[str]:
         from service.remote import HttpJobs
 
         api = HttpJobs(settings.address, settings.token)
-        try:
-            return [job["name"] for job in api.jobs("", 100)]
-        finally:
-            api.close()
+        with closing(api):
+            yield api, None
+        return
     from service.jobs.store import open_store
 
-    store = open_store(settings.store_url)
-    try:
-        return [job.name for job in store.jobs(limit=100)]
-    finally:
-        store.close()
+    with closing(open_store(settings.store_url)) as store:
+        yield None, store

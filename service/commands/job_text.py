@@ -19,6 +19,11 @@ def row(job: Json) -> str:
     return f"{job['name']:<{WIDEST}} {job['state']:<10} {when(job['created'])}  {told}".rstrip()
 
 
+def rows(jobs: list[Json]) -> list[str]:
+    """The jobs, a line each."""
+    return list(map(row, jobs)) or ["no job yet; start one with: fusegpt submit fusion_waypoints"]
+
+
 def submitted(job: Json) -> str:
     """What a person does next."""
     name, why = job["name"], f" ({job['reason']})" if job["reason"] else ""

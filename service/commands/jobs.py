@@ -13,6 +13,7 @@ from fusegpt.config import SettingError
 from service.cli import show
 from service.commands import job_text
 from service.commands.job import Asked
+from service.commands.watch import watch
 from service.errors import ClusterUnreachable, JobFailed
 from service.remote import HttpJobs, Jobs, Json, Word
 from service.settings import Settings
@@ -72,24 +73,41 @@ def plan(asked: Asked, *, planning: Planning, json: bool) -> None:
         _plan(jobs.plan(spec, planning.probed), forced=planning.forced, json=json)
 
 
-def list_(experiment: str, limit: int, *, json: bool) -> None:
-    """The newest jobs."""
+def list_(experiment: str, limit: int, *, follow: bool, json: bool) -> None:
+    """The newest jobs; with `follow`, as they change, until interrupted."""
+    _refuse_json_of_what_changes(follow, json)
     with job_service(Settings.read()) as jobs:
+        if follow:
+            return watch(lambda: (job_text.rows(jobs.jobs(experiment, limit)), False))
         found = jobs.jobs(experiment, limit)
     if json:
         return show({"jobs": found})
-    typer.echo("\n".join(map(job_text.row, found)) or "no job yet; start one with: fusegpt submit fusion_waypoints")
+    typer.echo("\n".join(job_text.rows(found)))
     return None
 
 
-def status(name: str, *, json: bool) -> None:
-    """One job, and its trials."""
+def status(name: str, *, follow: bool, json: bool) -> None:
+    """One job, and its trials; with `follow`, as they change, until the job ends."""
+    _refuse_json_of_what_changes(follow, json)
     with job_service(Settings.read()) as jobs:
+        if follow:
+            return watch(lambda: _status(jobs, name))
         job, progress, trials = jobs.job(name), jobs.progress(name), jobs.trials(name)
     if json:
         return show({"job": job, "progress": progress, "trials": trials})
     typer.echo(job_text.status(job, progress, trials))
     return None
+
+
+def _status(jobs: Jobs, name: str) -> tuple[list[str], bool]:
+    job = jobs.job(name)  # looked at first: what its trials came to is told by its end
+    text = job_text.status(job, jobs.progress(name), jobs.trials(name))
+    return text.splitlines(), job["state"] in ENDED
+
+
+def _refuse_json_of_what_changes(follow: bool, json: bool) -> None:
+    if follow and json:
+        raise SettingError("--watch: is for people; a program asks again, or reads /v1/jobs/NAME/events")
 
 
 def logs(name: str, *, follow: bool, json: bool) -> None:
