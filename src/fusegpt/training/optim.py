@@ -1,4 +1,4 @@
-"""The optimiser and its schedule: AdamW that decays matrices only, a linear warm-up, then a cosine."""
+"""The optimiser and its schedule: AdamW that decays matrices only, a linear warm-up, then a cosine or an inverse root."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ def lr_at(step: int, steps: int, config: TrainingConfig) -> float:
     warmup = math.ceil(steps * config.warmup_fraction)
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
+    if config.schedule == "inverse_sqrt":  # Vaswani et al., Attention Is All You Need, 2017, section 5.3
+        return config.lr * max(config.min_lr_fraction, math.sqrt((warmup + 1) / (step + 1)))
     progress = (step - warmup) / max(1, steps - 1 - warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return config.lr * (config.min_lr_fraction + (1 - config.min_lr_fraction) * cosine)

@@ -52,8 +52,21 @@ def test_the_rate_rises_then_falls_to_its_end() -> None:
     assert rates[-1] == pytest.approx(0.05)
 
 
+def test_the_inverse_root_is_that_of_the_first_transformer() -> None:
+    config = TrainingConfig(lr=1.0, schedule="inverse_sqrt", warmup_fraction=0.09, min_lr_fraction=0.0)
+    rates = [lr_at(step, 100, config) for step in range(100)]
+    paper = [min(step**-0.5, step * 10**-1.5) for step in range(1, 101)]  # warmup_steps = 10
+    assert rates == pytest.approx([rate / max(paper) for rate in paper])
+
+
+def test_the_inverse_root_falls_no_further_than_it_may() -> None:
+    config = TrainingConfig(lr=2.0, schedule="inverse_sqrt", warmup_fraction=0.0, min_lr_fraction=0.5)
+    assert [lr_at(step, 9, config) for step in (0, 3, 8)] == [2.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt"])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("warmup", [0.0, 0.05, 0.9])
-def test_a_very_short_training_has_a_rate(steps: int, warmup: float) -> None:
-    config = TrainingConfig(lr=1.0, warmup_fraction=warmup)
+def test_a_very_short_training_has_a_rate(steps: int, warmup: float, schedule: str) -> None:
+    config = TrainingConfig.model_validate({"lr": 1.0, "warmup_fraction": warmup, "schedule": schedule})
     assert all(0 < lr_at(step, steps, config) <= 1 for step in range(steps))
