@@ -7,20 +7,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from fusegpt.config import SettingError
 from fusegpt.data.driving import DrivingData, driving
 from fusegpt.data.sample import Reader, Sample
+from fusegpt.experiment import Experiment
 from service.cli import show as show_json
 from service.commands.job import experiment_of
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from fusegpt.tasks.task import Splits
 
-def _data_of(job: str, assignments: list[str], data: str) -> tuple[DrivingData, Settings]:
+
+def _asked(job: str, assignments: list[str], data: str) -> tuple[Experiment, Settings]:
     settings = Settings.read()
-    return driving(experiment_of(job, assignments, data, settings).data), settings
+    return experiment_of(job, assignments, data, settings), settings
 
 
 def fetch(source: str, drives: str, to: Path, date: str, url: str, *, json: bool) -> None:
@@ -38,25 +43,37 @@ def fetch(source: str, drives: str, to: Path, date: str, url: str, *, json: bool
 
 
 def check(job: str, assignments: list[str], data: str, *, json: bool) -> None:
-    """Read every file once; exit code 1 where something is broken."""
+    """Read every file once; exit code 1 where something is broken.
+
+    Of driving, all that is broken; text, pictures and what is made by code end at the first thing that is.
+    """
     from fusegpt.data.check import check as checked
 
-    config, _ = _data_of(job, assignments, data)
-    report = checked(config)
+    experiment, settings = _asked(job, assignments, data)
+    if not isinstance(experiment.data, DrivingData):
+        return _tell(experiment.task.build(experiment).open_splits(settings.cache), json=json)
+    report = checked(experiment.data)
     if json:
         show_json(asdict(report))
     else:
         typer.echo(str(report))
     if report.problems:
         raise typer.Exit(1)
+    return None
 
 
 def pack(job: str, assignments: list[str], data: str, *, json: bool) -> None:
-    """Make the packed form."""
+    """Make the packed form, or whatever else training reads."""
     from fusegpt.data.packed import open_splits
 
-    config, settings = _data_of(job, assignments, data)
-    splits = open_splits(config, settings.cache, progress=_line if not json else None)
+    experiment, settings = _asked(job, assignments, data)
+    if isinstance(experiment.data, DrivingData):
+        return _tell(open_splits(experiment.data, settings.cache, progress=_line if not json else None), json=json)
+    return _tell(experiment.task.build(experiment).open_splits(settings.cache), json=json)
+
+
+def _tell(splits: Splits, *, json: bool) -> None:
+    """How many samples each part has."""
     sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
     if json:
         return show_json({**sizes, "fingerprint": splits.fingerprint})
@@ -68,7 +85,8 @@ def show(job: str, assignments: list[str], data: str, drive: str, frame: int, to
     """Draw one sample."""
     from fusegpt.figures.sample import draw_sample
 
-    config, _ = _data_of(job, assignments, data)
+    experiment, _ = _asked(job, assignments, data)
+    config = driving(experiment.data)
     sample = sample_of(config.reader(), drive, frame)
     draw_sample(sample, config.lidar, to)
     if json:

@@ -1,4 +1,4 @@
-"""The optimiser and its schedule: AdamW that decays matrices only, a linear warm-up, then a cosine or an inverse root."""
+"""The optimiser and its rate: AdamW that decays matrices only, a linear warm-up, then a cosine or an inverse root."""
 
 from __future__ import annotations
 
