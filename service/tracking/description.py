@@ -43,7 +43,8 @@ def _what_matters(search: Search) -> list[str]:
         return [f"Which settings matter is not said: {told['note']}"]
     beyond = [f"`{one['key']}` {one['share']:.0%}" for one in told["settings"] if one["beyond_chance"]]
     said = ", ".join(beyond) or "none more than a setting without any effect might"
-    return [f"What explains {search.metric} over {told['trials']} trials (pictures/importance.png): {said}"]
+    but = f". But {told['note']}" if told["note"] else ""
+    return [f"What explains {search.metric} over {told['trials']} trials (pictures/importance.png): {said}{but}"]
 
 
 def _short(value: Any) -> str:

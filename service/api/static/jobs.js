@@ -96,7 +96,8 @@ function trialTable(job, trials) {
 // ---- champions and links
 
 function championCard(champion) {
-  const figures = Object.entries(champion.metrics).filter(([, value]) => value !== null).slice(0, 4).map(([key, value]) => `${key} ${number(value)}`).join(", ");
+  const judged = ([key, value]) => value !== null && /^(val|test)\//.test(key) && !key.includes("constant_velocity");
+  const figures = Object.entries(champion.metrics).filter(judged).slice(0, 4).map(([key, value]) => `${key} ${number(value)}`).join(", ");
   const lines = [element("div", [element("h3", champion.name), element("span", `champion: version ${champion.version}`, "state succeeded")], "row")];
   if (figures) lines.push(element("p", figures));
   if (champion.reason) lines.push(element("p", `the gate: ${champion.reason}`, "quiet"));
@@ -165,7 +166,8 @@ async function look() {
   at("counts").textContent = `${active} at work, ${page.jobs.filter((job) => job.state === "queued").length} waiting`;
   enter(true);
   if (page.wanted) {
-    cards[page.jobs.indexOf(page.wanted)].scrollIntoView();
+    const card = cards[page.jobs.indexOf(page.wanted)];
+    if (card.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
     shown.wanted = "";
   }
   await lookAround(page.jobs);

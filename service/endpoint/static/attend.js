@@ -1,5 +1,8 @@
 // Where the tokens of picture and ground look: asked for on demand, then one token at a time.
 
+// Attention that is nowhere this much more than even is drawn no stronger than it is.
+const FAINTEST = 0.25;
+
 // The answer of /v1/attention -> what `of` needs. Tokens of the picture come first.
 export class Attention {
   constructor({ image_grid: image, lidar_grid: ground, x_m: x, y_m: y, weights, heads }) {
@@ -20,17 +23,18 @@ export class Attention {
   // What is drawn of one token: 0 for an even share of its attention or less, 1 for the part that it looks at most.
   of(token) {
     const row = this.weights[token], beyond = row.map((weight) => Math.max(weight * row.length - 1, 0));
-    const most = Math.max(1, ...beyond), hot = beyond.map((value) => value / most);
+    const most = Math.max(FAINTEST, ...beyond), hot = beyond.map((value) => value / most);
     const own = token < this.parts ? { image: token } : { ground: token - this.parts };
     return { grids: this.grids, x: this.x, y: this.y, own, heat: { image: hot.slice(0, this.parts), ground: hot.slice(this.parts) } };
   }
 
   // In words: how much of a token's attention goes to the other sensor.
   told(token) {
+    const most = Math.max(...this.weights[token]) * this.weights.length;
     const onPicture = this.weights[token].slice(0, this.parts).reduce((a, b) => a + b, 0);
     const even = this.parts / this.weights.length, percent = (share) => `${Math.round(100 * share)} %`;
     const who = token < this.parts ? "This part of the picture" : "This part of the ground";
-    return `${who} looks to ${percent(onPicture)} at the picture and to ${percent(1 - onPicture)} at the ground (evenly: ${percent(even)} and ${percent(1 - even)}). Click on either to ask another.`;
+    return `${who} looks to ${percent(onPicture)} at the picture and to ${percent(1 - onPicture)} at the ground (evenly: ${percent(even)} and ${percent(1 - even)}), and at one part ${most.toFixed(1)} times as much as evenly. Click on either to ask another.`;
   }
 }
 

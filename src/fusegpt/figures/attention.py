@@ -17,6 +17,7 @@ from fusegpt.figures.style import HEAT, INK, LABEL_PT, MUTED, PREDICTION, SMALL_
 Floats = NDArray[np.floating[Any]]
 
 IMAGE_PX, MARGIN_PX, GAP_PX, TOP_PX, HEAD_PX, FOOT_PX = 860, 24, 14, 82, 28, 56
+FAINTEST = 0.25
 BEV_LEFT_PX = MARGIN_PX + IMAGE_PX + 84
 
 
@@ -42,9 +43,9 @@ def draw_attention(
     below = heads[-1][1] + heads[-1][3]
     sheet = Sheet(round(BEV_LEFT_PX + below - TOP_PX + MARGIN_PX), round(below + FOOT_PX))
     sheet.text(MARGIN_PX, 38, title or "Attention of one LiDAR cell to the image", size=TITLE_PT, weight="bold")
-    said = "colour: more than an even share of its attention to the image, mean of the heads; below, head by head"
-    sheet.text(MARGIN_PX, 62, said, size=SMALL_PT, color=MUTED)
-    mean, *each = _beyond_even(np.concatenate([attention.mean(axis=0, keepdims=True), attention]))
+    (mean, *each), most = _beyond_even(np.concatenate([attention.mean(axis=0, keepdims=True), attention]))
+    said = f"colour: more than an even share of its attention to the image, up to {most:.1f} times as much"
+    sheet.text(MARGIN_PX, 62, f"{said}; above all heads together, below one by one", size=SMALL_PT, color=MUTED)
     _overlay(sheet.axes(MARGIN_PX, TOP_PX, IMAGE_PX, image_px), image, mean)
     for head, (weights, heat, box) in enumerate(zip(attention, each, heads, strict=True), start=1):
         sheet.text(box[0], box[1] - 6, f"head {head}: {weights.sum():.0%} on the image", size=SMALL_PT)
@@ -67,11 +68,15 @@ def _head_boxes(count: int, image_px: int, aspect: float) -> list[tuple[float, f
     return boxes
 
 
-def _beyond_even(weights: Floats) -> Floats:
-    """0 where a token gets an even share or less, 1 at twice that or at the largest: even attention stays grey."""
+def _beyond_even(weights: Floats) -> tuple[Floats, float]:
+    """0 where a token gets an even share or less, 1 where it gets most; and how many even shares the most is.
+
+    Attention that is nowhere a quarter more than even is drawn no stronger than it is.
+    """
     even = np.maximum(weights.mean(axis=(1, 2), keepdims=True), 1e-12)
     beyond = np.maximum(weights / even - 1, 0)
-    return np.asarray(beyond / max(float(beyond.max()), 1.0))
+    most = float(beyond.max())
+    return np.asarray(beyond / max(most, FAINTEST)), 1 + most
 
 
 def _overlay(axes: Axes, image: NDArray[np.uint8], heat: Floats) -> None:

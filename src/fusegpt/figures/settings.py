@@ -60,15 +60,16 @@ def draw_settings(
 
 
 def _window(effects: Sequence[Effect]) -> tuple[float, float]:
-    """The scale of the metric: all of the bulk and all of the means; one trial far off must not flatten the rest."""
+    """The scale of the metric: the bulk, all means and their bands; one trial far off must not flatten the rest."""
     scores = effects[0].scores
     first, third = np.percentile(scores, [25, 75])
     fence = 3 * max(third - first, 1e-9)
-    inside = scores[(scores >= first - fence) & (scores <= third + fence)]
-    means = np.concatenate([effect.mean for effect in effects])
-    low, high = min(inside.min(), means.min()), max(inside.max(), means.max())
-    margin = 0.08 * max(high - low, 1e-9)
-    return float(low - margin), float(high + margin)
+    bounds = first - fence, third + fence
+    inside = scores[(scores >= bounds[0]) & (scores <= bounds[1])]
+    bands = np.concatenate([each for effect in effects for each in (effect.low, effect.high)]).clip(*bounds)
+    shown = np.concatenate([inside, bands, *(effect.mean for effect in effects)])
+    margin = 0.05 * max(float(np.ptp(shown)), 1e-9)
+    return float(shown.min()) - margin, float(shown.max()) + margin
 
 
 def _draw_panel(axes: Axes, effect: Effect, low: float, high: float) -> None:

@@ -137,6 +137,7 @@ def test_trials_that_were_stopped_early_are_a_caveat_of_what_is_read_off_setting
     draw_overview(search, trials, told(search, trials))
     note = json.loads((search.folder / "pictures" / "importance.json").read_text())["note"]
     assert note == "5 of 12 trials were stopped early: a setting that learns slowly looks worse"
+    assert describe(search, "", trials).endswith(f". But {note}")
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_others(
