@@ -76,6 +76,21 @@ def test_the_fusion_ablation_stops_no_trial_early_so_that_all_are_judged_alike()
     assert resolve(read_spec(ABLATION)).search.algorithm == "random"
 
 
+@pytest.mark.parametrize("name", ["norms_fusion", "norms_language"])
+def test_the_norms_are_each_tried_once_at_each_batch_size(name: str) -> None:
+    search = resolve(read_spec(SPECS[0].parent / f"{name}.yaml")).search
+    norms, sizes = search.space["model.norm"], search.space["training.batch_size"]
+    assert isinstance(norms, Choice)
+    assert isinstance(sizes, Choice)
+    assert (search.algorithm, search.trials) == ("random", len(norms.values) * len(sizes.values))
+
+
+@pytest.mark.parametrize("norm", ["instancenorm", "batchnorm"])
+def test_a_norm_that_looks_ahead_is_refused_on_text(norm: str) -> None:
+    with pytest.raises(SettingError, match=rf"model\.norm \({norm}\)"):
+        resolve(read_spec(SPECS[0].parent / "norms_language.yaml"), {"model.norm": norm})
+
+
 @pytest.mark.parametrize("norm", get_args(NormName))
 @pytest.mark.parametrize("n_head", [1, 8])
 def test_the_fusion_model_takes_every_norm_of_the_ablation(norm: str, n_head: int) -> None:
