@@ -343,12 +343,16 @@ def serve(
     name: Name,
     host: Annotated[str, typer.Option(help="Interface; FUSEGPT_HOST or 127.0.0.1 when left out.")] = "",
     port: Annotated[int, typer.Option(help="Port; FUSEGPT_PORT or 8700 when left out, 0 takes a free one.")] = -1,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a limit, e.g. endpoint.num_replicas=2. Repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Serve the champion over HTTP until interrupted; a new champion is taken over in place."""
     from service.commands import models
 
-    models.serve(name, host, port, json=json)
+    models.serve(name, host, port, set_ or [], json=json)
 
 
 @app.command(epilog="Example: fusegpt predict --image a.png --sweep a.bin --speed 8.3 --target 19.5,1.2")

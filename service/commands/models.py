@@ -9,25 +9,24 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from pydantic import ValidationError
 
 import experiments
-from fusegpt.config import SettingError, explain
+from fusegpt.config import SettingError
 from service.api.wire import PromoteRequest
 from service.cli import show
 from service.client import Client
+from service.commands.group import changed
 from service.errors import NotFound, Refused
 from service.registry import GateConfig, Registry, Rollout
 from service.remote import HttpModels, Json
 from service.settings import Settings
-from service.spec import parse_assignments
 
 
 def promote(name: str, version: int, *, canary: float, shadow: bool, gate: list[str], force: bool, json: bool) -> None:
     """Let a version pass the gate, of the API that FUSEGPT_ADDRESS names or here. Raises Refused where it says no."""
     experiments.load(name)
     settings = Settings.read()
-    asked = PromoteRequest(force=force, rollout=_rollout(canary, shadow), gate=_gate(gate))
+    asked = PromoteRequest(force=force, rollout=_rollout(canary, shadow), gate=changed(GateConfig, "gate", gate))
     decision = (_promoted_there if settings.address else _promoted_here)(settings, name, version, asked)
     if json:
         show(decision)
@@ -45,20 +44,6 @@ def _rollout(canary: float, shadow: bool) -> Rollout | None:
     if shadow:
         return Rollout(mode="shadow")
     return Rollout(mode="canary", share=canary) if canary else None
-
-
-def _gate(assignments: list[str]) -> GateConfig | None:
-    """The gate with what `--set gate.KEY=VALUE` changes; None where nothing does. Raises SettingError."""
-    changes = {}
-    for key, value in parse_assignments(assignments).items():
-        if not key.startswith("gate."):
-            raise SettingError(f"{key}: only settings of the gate can be changed here, e.g. gate.latency_ratio=2")
-        changes[key.removeprefix("gate.")] = value
-    try:
-        return GateConfig.model_validate(changes) if changes else None
-    except ValidationError as error:
-        told = explain(error, known=GateConfig.model_fields)
-        raise SettingError("\n".join(f"gate.{line}" for line in told.splitlines())) from None
 
 
 def _promoted_here(settings: Settings, name: str, version: int, asked: PromoteRequest) -> Json:
@@ -97,18 +82,20 @@ def rollback(name: str, *, json: bool) -> None:
     return None
 
 
-def serve(name: str, host: str, port: int, *, json: bool) -> None:
+def serve(name: str, host: str, port: int, assignments: list[str], *, json: bool) -> None:
     """Serve the champion until SIGINT or SIGTERM."""
+    from service.endpoint.config import EndpointConfig
     from service.endpoint.server import serve as serving
 
     experiments.load(name)
+    config = changed(EndpointConfig, "endpoint", assignments)
     settings = Settings.read()
     changes = {"host": host or settings.host, "port": settings.port if port < 0 else port}
     settings = Settings.model_validate({**settings.model_dump(), **changes})
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())
-    with serving(settings, name) as endpoint:
+    with serving(settings, name, config) as endpoint:
         if json:
             show({"url": endpoint.url, "name": endpoint.name})
         else:

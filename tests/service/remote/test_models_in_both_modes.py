@@ -84,7 +84,7 @@ class TestModels:
         ("arguments", "said"),
         [
             (["--set", "gate.latency_rato=2"], "gate.latency_rato: is no setting here (did you mean latency_ratio?)"),
-            (["--set", "model.n_head=2"], "model.n_head: only settings of the gate can be changed here"),
+            (["--set", "model.n_head=2"], "model.n_head: is no setting here; there are gate.confidence, "),
             (["--canary", "0.1", "--shadow"], "--canary, --shadow: a version is tried in one way at a time"),
         ],
     )
