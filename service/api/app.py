@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from fusegpt import __version__
@@ -13,6 +13,7 @@ from service.api import curves, experiments, jobs, models, pages, progress, sear
 from service.api.access import Access
 from service.api.door import Door
 from service.api.problems import add_problems
+from service.api.query import only_known
 from service.api.services import Services
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.runner import JobRunner
@@ -46,6 +47,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(only_known)],
     )
     app.state.services = Services(settings, store, runner, registry, access)
     app.add_middleware(Door, same_site=not access.needs_token)

@@ -59,6 +59,13 @@ def test_jobs_are_paged_and_filtered(client: TestClient) -> None:
     assert client.get("/v1/jobs", params={"state": "gone"}).json()["field"] == "state.0"
 
 
+def test_a_misspelt_parameter_is_an_error_and_not_a_list_of_everything(client: TestClient) -> None:
+    answer = client.get("/v1/jobs", params={"experment": "norms"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "experment")
+    assert "did you mean experiment?" in answer.json()["detail"]
+    assert client.get("/v1/jobs", params={"experiment": "norms"}).status_code == 200
+
+
 def test_a_queued_job_says_why_it_waits(client: TestClient, store: MemoryJobStore, runner: IdleRunner) -> None:
     first = submit(client, name="fusion-12", resources={"concurrent_trials": 3})
     second = submit(client, name="large", resources={"cpus_per_worker": 8})
@@ -150,6 +157,24 @@ def test_a_viewer_looks_and_does_nothing(by: As) -> None:
     asked = [viewer.post("/v1/jobs", json={"spec": SPEC}), viewer.post(f"/v1/jobs/{job}/cancel")]
     asked += [viewer.patch(f"/v1/jobs/{job}", json={}), viewer.post("/v1/models/fusion_waypoints/rollback")]
     assert [answer.status_code for answer in asked] == [403] * 4
+
+
+def test_a_trial_is_cancelled_by_whom_the_job_is(by: As, store: MemoryJobStore, settings: Settings) -> None:
+    job = store.get(submit(by("submitter"), name="night"))
+    path = f"/v1/jobs/{job.id}/trials/2/cancel"
+    assert by("viewer").post(path).status_code == 403
+    assert by("other").post(path).status_code == 403
+    told = by("submitter").post(path)
+    assert (told.status_code, told.json()["state"], told.json()["number"]) == (200, "cancelled", 2)
+    assert (settings.runs / "night" / "trial_00002" / "cancel").exists()
+    said = store.events(job.id)[-1]
+    assert (said.kind, said.data) == ("changed", {"trial": "trial_00002", "to": "cancelled", "by": "submitter"})
+    assert by("submitter").post(f"/v1/jobs/{job.id}/trials/4/cancel").status_code == 404, "it has four"
+    assert by("submitter").post(f"/v1/jobs/{job.id}/trials/-1/cancel").status_code == 422
+    assert [trial["number"] for trial in by("viewer").get(f"/v1/jobs/{job.id}/trials").json()] == [2]
+    by("submitter").post(f"/v1/jobs/{job.id}/cancel")
+    assert by("submitter").post(f"/v1/jobs/{job.id}/trials/3/cancel").status_code == 409
+    assert not (settings.runs / "night" / "trial_00003").exists()
 
 
 def test_a_job_is_its_owners_and_the_admins(by: As) -> None:
