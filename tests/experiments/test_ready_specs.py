@@ -76,6 +76,10 @@ def test_the_fusion_ablation_stops_no_trial_early_so_that_all_are_judged_alike()
     assert resolve(read_spec(ABLATION)).search.algorithm == "random"
 
 
+def test_the_fusion_ablation_measures_what_a_model_costs_so_that_the_error_can_be_weighed_against_it() -> None:
+    assert resolve(read_spec(ABLATION)).search.costs == ("latency_ms", "parameters")
+
+
 @pytest.mark.parametrize("name", ["norms_fusion", "norms_language"])
 def test_the_norms_are_each_tried_once_at_each_batch_size(name: str) -> None:
     search = resolve(read_spec(SPECS[0].parent / f"{name}.yaml")).search
