@@ -13,7 +13,7 @@ experiment = Experiment(
     task=TextToImageTaskConfig(),
     model=TextToImageConfig(),
     data=ShapesData(),
-    training=TrainingConfig(epochs=6, batch_size=64, lr=5e-3, warmup_fraction=0.05),
+    training=TrainingConfig(epochs=6, batch_size=32, lr=3e-3, warmup_fraction=0.05, precision="fp32"),
     search=SearchConfig(
         space={
             "model.codes": Choice(values=(32, 64, 128, 256)),

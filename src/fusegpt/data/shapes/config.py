@@ -27,8 +27,8 @@ class ShapesData(Config):
     cells: Literal[8, 16] = Field(
         default=8, description="Places and sizes are whole numbers of so many cells along the picture's side."
     )
-    train_samples: int = Field(default=12_000, ge=1, description="Pictures for training.")
-    val_samples: int = Field(default=200, ge=1, description="Pictures for validation.")
+    train_samples: int = Field(default=8000, ge=1, description="Pictures for training.")
+    val_samples: int = Field(default=100, ge=1, description="Pictures for validation.")
     test_samples: int = Field(default=500, ge=1, description="Pictures for the test.")
     single_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the training's pictures that show one shape alone."

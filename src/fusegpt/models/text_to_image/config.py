@@ -26,10 +26,10 @@ class TextToImageConfig(Config):
     codes: int = Field(default=128, ge=2, description="How many codes the VAE has for a patch of the picture.")
     patch_px: Literal[2, 4, 8] = Field(default=4, description="Height and width of the patch that one code stands for.")
     vae_channels: int = Field(default=64, ge=4, description="Channels of the VAE's convolutions at the grid of codes.")
-    vae_blocks: int = Field(default=1, ge=0, description="Residual blocks of the VAE's encoder, and of its decoder.")
+    vae_blocks: int = Field(default=1, ge=0, description="Residual blocks of the VAE's decoder.")
     gumbel_temperature: float = Field(default=0.5, gt=0, description="Temperature at which training draws the codes.")
     kl_weight: float = Field(
-        default=1e-4, ge=0, description="Weight of the codes' divergence from the uniform, against squared error."
+        default=2e-5, ge=0, description="Weight of the codes' divergence from the uniform, against squared error."
     )
     caption_weight: float = Field(
         default=0.125, ge=0, description="Weight of telling the caption's own words, against telling the codes."
@@ -39,7 +39,7 @@ class TextToImageConfig(Config):
     )
     n_layer: int = Field(default=3, ge=1, description="Number of blocks of the GPT.")
     n_head: int = Field(default=4, ge=1, description="Attention heads of each block.")
-    n_embd: int = Field(default=96, ge=1, description="Width of the tokens.")
+    n_embd: int = Field(default=64, ge=1, description="Width of the tokens.")
     block_exp: int = Field(default=4, ge=1, description="How many times wider the MLP of a block is inside.")
     norm: NormName = Field(default="layernorm", description="Norm of the blocks and of their end.")
     embd_pdrop: Dropout = Field(default=0.0, description="Dropout of the tokens that enter the blocks.")

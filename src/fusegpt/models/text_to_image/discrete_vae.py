@@ -21,38 +21,51 @@ SPREAD = 4.0
 
 
 class DiscreteVae(nn.Module):
-    """Pictures are float32, 0 where nothing is drawn, to 1."""
+    """Pictures are float32, 0 where nothing is drawn, to 1.
+
+    The encoder looks at each patch by itself, so a patch has one code wherever and beside whatever it lies: that leaves
+    the least to tell. The decoder looks at the patches around too.
+    """
 
     def __init__(self, config: TextToImageConfig) -> None:
         super().__init__()
         self.codes, self.temperature = config.codes, config.gumbel_temperature
-        steps, C = int(math.log2(config.patch_px)), config.vae_channels
-        halves = (C >> (steps - 1 - i) for i in range(steps))  # fewer channels where there are more pixels
-        widths = [3, *(max(4, half) for half in halves)]
-        down = [m for a, b in pairwise(widths) for m in (_halved(a, b), nn.ReLU())]
-        up = [m for b, a in pairwise(widths[::-1]) for m in (_doubled(b, a), nn.ReLU())]
+        C, patch = config.vae_channels, config.patch_px
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, C, patch, stride=patch), nn.ReLU(), nn.Conv2d(C, C, 1), nn.ReLU(), nn.Conv2d(C, self.codes, 1)
+        )
         # No code may win everywhere or nowhere: without this norm, one takes all the pictures within a few steps.
-        spread = nn.BatchNorm2d(config.codes)
-        nn.init.constant_(spread.weight, SPREAD)
-        self.encoder = nn.Sequential(*down, *_blocks(config), nn.Conv2d(C, config.codes, 1), spread)
-        self.decoder = nn.Sequential(nn.Conv2d(config.codes, C, 1), *_blocks(config), *up[:-1])
+        self.spread = nn.BatchNorm2d(self.codes)
+        nn.init.constant_(self.spread.weight, SPREAD)
+        blocks = (_Residual(C) for _ in range(config.vae_blocks))
+        self.decoder = nn.Sequential(nn.Conv2d(self.codes, C, 1), *blocks, *_enlarging(C, patch))
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 3, H, W) -> the picture through codes drawn softly (B, 3, H, W), and the codes' logits (B, K, h, w)."""
-        logits = self.encoder(pixels)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) -> the picture through codes drawn softly, (B, 3, H, W); their logits, (B, K, h, w); the codes.
+
+        The codes (B, h, w) are those of `encode`: what the patches of this batch have in common does not move them.
+        """
+        told = self.encoder(pixels)
+        logits = self.spread(told)
         drawn = F.gumbel_softmax(logits.float(), self.temperature, dim=1)
-        return self.decoder(drawn), logits
+        return self.decoder(drawn), logits, self._likeliest(told)
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> the likeliest codes, (B, h, w) int64."""
-        codes: torch.Tensor = self.encoder(pixels).argmax(1)
-        return codes
+        return self._likeliest(self.encoder(pixels))
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """(B, h, w) int64 -> (B, 3, H, W)."""
         one_hot = F.one_hot(codes, self.codes).movedim(-1, 1)  # (B, h, w) -> (B, K, h, w)
         pixels: torch.Tensor = self.decoder(one_hot.float())
         return pixels
+
+    def _likeliest(self, told: torch.Tensor) -> torch.Tensor:
+        """Before the norm (B, K, h, w) -> codes (B, h, w), by the running statistics, in training too."""
+        norm = self.spread
+        return F.batch_norm(
+            told.detach().float(), norm.running_mean, norm.running_var, norm.weight.detach(), norm.bias.detach()
+        ).argmax(1)
 
 
 def divergence(logits: torch.Tensor) -> torch.Tensor:
@@ -76,13 +89,10 @@ class _Residual(nn.Module):
         return y
 
 
-def _blocks(config: TextToImageConfig) -> list[nn.Module]:
-    return [_Residual(config.vae_channels) for _ in range(config.vae_blocks)]
-
-
-def _halved(channels: int, out: int) -> nn.Module:
-    return nn.Conv2d(channels, out, 4, stride=2, padding=1)
-
-
-def _doubled(channels: int, out: int) -> nn.Module:
-    return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+def _enlarging(channels: int, patch_px: int) -> list[nn.Module]:
+    """(B, C, h, w) -> (B, 3, H, W), each time to twice the size and half the channels."""
+    widths = [max(4, channels >> step) for step in range(int(math.log2(patch_px)))] + [3]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+    return layers

@@ -39,12 +39,11 @@ class TextToImage(nn.Module):
         reconstruction in squared error, kl, caption and codes in nats a token, and loss, which weighs them.
         """
         ink = _ink(image)
-        rebuilt, logits = self.vae(ink)
-        codes = logits.detach().argmax(1).flatten(1)  # (B, K, h, w) -> (B, N)
+        rebuilt, logits, codes = self.vae(ink)
         told = {
             "reconstruction": (rebuilt.float() - ink).square().flatten(1).mean(1),
             "kl": divergence(logits),
-            **self.nats(self._hidden(caption), codes),
+            **self.nats(self._hidden(caption), codes.flatten(1)),
         }
         config = self.config
         loss = told["reconstruction"] + config.kl_weight * told["kl"] + told["codes"]
