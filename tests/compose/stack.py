@@ -20,6 +20,7 @@ from compose_file import Service, document, filled, image_environment, services
 from hosts import Host, Network
 
 POLL_S = 0.3
+RESTARTS = 5
 ASK = Path(__file__).with_name("http_json.py")
 
 
@@ -37,6 +38,7 @@ class Stack:
         self.hosts: dict[str, Host] = {}
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._started: dict[str, float] = {}
+        self._restarts: dict[str, int] = {}
         (folder / "logs").mkdir()
 
     def up(self) -> None:
@@ -70,6 +72,10 @@ class Stack:
         self.hosts[host].kill()
         self._running[host].wait(10)
 
+    def is_up(self, host: str) -> bool:
+        """Whether the process that a host's service began with is there."""
+        return self._running[host].poll() is None
+
     def wait_healthy(self, service: str) -> None:
         """Until the health checks of a service succeed."""
         while not self._looks_healthy(service):
@@ -102,17 +108,22 @@ class Stack:
         return all(self._host_looks_healthy(service, name) for name in self.names(service))
 
     def _host_looks_healthy(self, service: str, name: str) -> bool:
-        """What the health check says. A service that ended is started again, by its restart policy, in its time."""
+        """What the health check says. A service that ended is started again, as its restart policy has it."""
         found, host = self.services[service], self.hosts[name]
         done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
         if done.returncode == 0:
             return True
         late = time.monotonic() > self._started[name] + found.health_s
         assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
-        if self._running[name].poll() is not None:
-            host.kill()
-            self._run(found, name)
+        if not self.is_up(name):
+            self._restart(found, name)
         return False
+
+    def _restart(self, service: Service, name: str) -> None:
+        self._restarts[name] = self._restarts.get(name, 0) + 1
+        assert self._restarts[name] <= RESTARTS, f"{name} ends again and again:\n{self.log(name)[-3000:]}"
+        self.hosts[name].kill()
+        self.start(service.name, name)
 
     def _run(self, service: Service, name: str) -> None:
         environment, log = self._environment(service, self.hosts[name]), self._folder / "logs" / f"{name}.log"

@@ -48,12 +48,27 @@ def test_mlflow_may_be_away(stack: Stack, laptop: Laptop) -> None:
     check_the_end(stack, laptop, name)
 
 
+def test_the_store_may_be_away(stack: Stack, laptop: Laptop) -> None:
+    """Nobody can ask meanwhile, and that is said; the search does not ask."""
+    name = "without-its-store"
+    laptop.fusegpt("submit", spec(laptop, name, trials=TRIALS, epochs=EPOCHS))
+    wait_until_it_trains(stack, name)
+    stack.kill("postgres")
+    before = epochs_of(stack, name)
+    laptop.fusegpt("status", name, code=5)
+    wait_for(lambda: epochs_of(stack, name) > before, ENDS_S, f"{name} goes on without its store")
+    stack.start("postgres")
+    stack.wait_healthy("postgres")
+    check_the_end(stack, laptop, name)
+
+
 def test_a_worker_host_may_go_and_come_back(stack: Stack, laptop: Laptop) -> None:
     """Its trials go on from their checkpoints elsewhere."""
     name = "without-a-host"
     host = stack.names("ray-worker-cpu")[-1]
     laptop.fusegpt("submit", spec(laptop, name, trials=TRIALS, epochs=EPOCHS))
     wait_until_it_trains(stack, name, at_once=2)
+    assert [record["state"] for record in on_disk(stack, name)] == ["running", "running"]  # one trial a host
     stack.kill(host)
     before = epochs_of(stack, name)
     wait_for(lambda: epochs_of(stack, name) > before, ENDS_S, f"{name} goes on without {host}")
@@ -71,6 +86,19 @@ def test_the_driver_may_go(stack: Stack, laptop: Laptop) -> None:
     check_the_end(stack, laptop, name)
     job = laptop.job(name)
     assert (job["attempts"], job["retries"]) == (2, 1)
+
+
+def test_the_head_may_go_and_come_back(stack: Stack, laptop: Laptop) -> None:
+    """The cluster is lost with it: its workers end, join the new one, and the job is tried again there."""
+    name = "without-the-head"
+    laptop.fusegpt("submit", spec(laptop, name, trials=TRIALS, epochs=EPOCHS))
+    wait_until_it_trains(stack, name)
+    stack.kill("ray-head")
+    stack.start("ray-head")
+    wait_for(lambda: not any(stack.is_up(host) for host in stack.names("ray-worker-cpu")), 120, "the workers end")
+    stack.wait_healthy("ray-worker-cpu")
+    check_the_end(stack, laptop, name)
+    assert laptop.job(name)["attempts"] == 2
 
 
 def wait_until_it_trains(stack: Stack, name: str, at_once: int = 1) -> None:
