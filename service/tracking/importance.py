@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FEWEST = 10  # trials below which shares are read off noise
-MOST = 200  # trials that are looked at: beyond it the forest takes long and tells no more
+MOST = 120  # trials that are looked at: beyond it the forest takes long and tells no more
 ROUNDS, TREES = 20, 12
 
 

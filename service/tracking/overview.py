@@ -31,8 +31,8 @@ Told = Mapping[str, Mapping[int, float]]
 Row = Mapping[str, Any]
 
 
-def draw_overview(search: Search, trials: Sequence[Trial], told: Told) -> list[Path]:
-    """The files, under the search's pictures/; nothing where no trial has a value."""
+def draw_overview(search: Search, trials: Sequence[Trial], told: Told, *, brief: bool = False) -> list[Path]:
+    """The files, under the search's pictures/; nothing where no trial has a value. `brief`: search.png alone."""
     curves = [_curve(search, trial, told) for trial in trials]
     if not any(curve.best(search.mode) is not None for curve in curves):
         return []
@@ -43,7 +43,9 @@ def draw_overview(search: Search, trials: Sequence[Trial], told: Told) -> list[P
         lambda: _trials(search, curves, folder, baseline),
         lambda: _pareto(search, curves, folder),
     ]
-    if len(trials) > 1 and search.experiment.search.space:
+    if brief:
+        del parts[1:]
+    elif len(trials) > 1 and search.experiment.search.space:
         parts.insert(1, lambda: _settings(search, curves, folder, baseline))
         parts.insert(2, lambda: _importance(search, curves, folder))
     return [file for part in parts for file in tried(part)]

@@ -21,7 +21,12 @@ def draw_trial(trial: Trial) -> list[Path]:
 
 
 def draw_search(search: Search, trials: Sequence[Trial], told: Told, cache: Path) -> list[Path]:
-    """The overview of the search, and what the best trial's model does on data that it was not trained on."""
+    """The overview of the search, and what the best trial's model does on data that it was not trained on.
+
+    Of an interrupted search the curves alone: whoever stopped it waits for its end.
+    """
+    if any(trial.state == "running" for trial in trials):
+        return tried(lambda: draw_overview(search, trials, told, brief=True))
     best = best_of(search, list(trials))
     drawn = tried(lambda: draw_overview(search, trials, told))
     return drawn + (tried(lambda: _best(best, search.folder / "pictures", cache)) if best else [])

@@ -224,6 +224,13 @@ def test_a_search_taken_up_again_is_drawn_once_all_its_trials_are_known(
     assert not tracker.troubled
 
 
+def test_of_an_interrupted_search_the_curves_alone_are_drawn_for_somebody_waits(search: Search) -> None:
+    trials = searched(search, 12)
+    trials[-1].state = "running"
+    files = pictures.draw_search(search, trials, told(search, trials), search.folder / "no cache")
+    assert names(files) == {"search.png", "trials.csv"}
+
+
 def test_a_sketcher_that_is_drawing_is_waited_for_and_then_done() -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), []
 
