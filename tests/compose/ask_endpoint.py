@@ -1,6 +1,7 @@
-"""Ask the endpoint for waypoints as Triton's own client does: `python ask_endpoint.py HOST:PORT MODEL`; prints JSON."""
+"""Ask the endpoint for waypoints by Triton's own client: `python ask_endpoint.py HOST:PORT MODEL`; prints JSON."""
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,7 +27,7 @@ def main(address: str, model: str) -> None:
         inputs.append(InferInput(name, list(array.shape), TYPES[array.dtype.name]))
         inputs[-1].set_data_from_numpy(array)
     with InferenceServerClient(address, network_timeout=30.0) as client:
-        answer = client.infer(model, inputs)
+        answer = client.infer(model, inputs, headers={"Authorization": f"Bearer {os.environ['FUSEGPT_TOKEN']}"})
         told = {"version": answer.get_response()["model_version"], "waypoints": answer.as_numpy("waypoints").tolist()}
     sys.stdout.write(json.dumps(told))
 

@@ -1,4 +1,4 @@
-"""Ask a URL for JSON, and print it: `python http_json.py URL [BODY]`; a token for it may be in ASK_TOKEN."""
+"""Ask a URL for JSON, and print it: `python http_json.py URL [BODY]`; a token is taken from FUSEGPT_TOKEN."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ import urllib.request
 if __name__ == "__main__":
     url, *body = sys.argv[1:]
     headers = {"Content-Type": "application/json"}
-    if token := os.environ.get("ASK_TOKEN"):
+    if token := os.environ.get("FUSEGPT_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
     asked = urllib.request.Request(url, body[0].encode() if body else None, headers)
     with urllib.request.urlopen(asked, timeout=20) as answer:

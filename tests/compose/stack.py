@@ -86,7 +86,7 @@ class Stack:
         head = self.services["ray-head"]
         environment = self._environment(head, self.hosts["ray-head"])
         ask = ["python", str(ASK), f"http://localhost:8265{path}"]
-        done = self.hosts["ray-head"].run(ask, {**environment, "ASK_TOKEN": environment["RAY_AUTH_TOKEN"]})
+        done = self.hosts["ray-head"].run(ask, {**environment, "FUSEGPT_TOKEN": environment["RAY_AUTH_TOKEN"]})
         assert done.returncode == 0, f"{path}: {done.stderr[-2000:]}"
         return json.loads(done.stdout)
 

@@ -72,3 +72,5 @@ def served(laptop: Laptop) -> int:
 def test_without_a_token_nothing_is_told(laptop: Laptop) -> None:
     stranger = Laptop(laptop.host, "")
     stranger.fusegpt("jobs", code=4)
+    with pytest.raises(AssertionError, match="HTTP Error 401"):
+        served(stranger)

@@ -78,6 +78,12 @@ def test_the_cluster_and_the_api_share_one_home_and_one_token(service: Service) 
     assert service.environment["RAY_AUTH_TOKEN"] == REQUIRED["RAY_AUTH_TOKEN"]
 
 
+@each([service for service in OURS if service.command[0] == "fusegpt"])
+def test_who_listens_to_the_network_asks_for_tokens(service: Service) -> None:
+    assert service.environment["FUSEGPT_TOKENS"] == "/run/secrets/tokens"
+    assert service.raw["secrets"] == ["tokens"]
+
+
 def test_no_secret_is_written_into_the_file() -> None:
     secret = re.compile(r"PASSWORD|TOKEN$|SECRET|_KEY$")
     for name, raw in document()["services"].items():
