@@ -137,7 +137,7 @@ def _record(search: Search, trial: str) -> TrialRecord:
 def _alone(search: Search, record: TrialRecord) -> Experiment:
     """The trial's experiment, searching nothing."""
     nested = search.experiment.override(record.drawn).model_dump(mode="json")
-    nested["search"] = {"metric": search.metric, "trials": 1}
+    nested["search"] = {"metric": search.metric, "trials": 1, "algorithm": "random"}
     return parse(nested)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -33,13 +33,18 @@ class Sizes:
     largest: Experiment
     parameters: Mapping[str, int]
 
+    def state_gb(self, which: str) -> float:
+        """Memory of a model's weights, gradients and optimiser state."""
+        return self.parameters[which] * BYTES_PER_PARAMETER / 1e9
+
 
 def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: bool = False) -> Plan:
     """The plan of an experiment that was admitted, and holds so much. `probed`: with a few real steps, measured."""
     headline = experiment.task.build(experiment).headline
     sizes = sizes_of(experiment)
     search, resources = experiment.search, experiment.resources
-    measured, why_not = _measured(sizes, use.settings) if probed else ([], "not asked for")
+    has_gb = memory_gb(resources, use)
+    measured, why_not = _measured(sizes, has_gb, use.settings) if probed else ({}, "not asked for")
     epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)
     hours, hours_from = _hours(use.store, experiment, epochs, at_once, measured)
     plan = Plan(
@@ -55,8 +60,8 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
         flops=forward_flops(sizes.default),
         smallest_flops=forward_flops(sizes.smallest),
         largest_flops=forward_flops(sizes.largest),
-        state_gb=sizes.parameters["largest"] * BYTES_PER_PARAMETER / 1e9,
-        measured=dict(zip(("default", "largest"), measured, strict=False)),
+        state_gb=sizes.state_gb("largest"),
+        measured=measured,
         not_measured=why_not,
         at_once=at_once,
         workers=resources.workers_per_trial,
@@ -69,7 +74,7 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
         refusals=[],
         settings=experiment.settings(),
     )
-    return plan.model_copy(update={"refusals": refusals(plan, memory_gb(resources, use))})
+    return plan.model_copy(update={"refusals": refusals(plan, has_gb)})
 
 
 def _at_once(experiment: Experiment, holds: Capacity) -> int:
@@ -77,21 +82,25 @@ def _at_once(experiment: Experiment, holds: Capacity) -> int:
     return max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
 
 
-def _measured(sizes: Sizes, settings: Settings) -> tuple[list[Measured], str]:
-    """What the default and the largest model take; or why that is not known."""
+def _measured(sizes: Sizes, has_gb: float | None, settings: Settings) -> tuple[dict[str, Measured], str]:
+    """What the default and the largest model take; or why that is not known. What cannot fit is not tried."""
     if settings.ray_address:
-        return [], "trials run on the cluster's machines, not on this one"
+        return {}, "trials run on the cluster's machines, not on this one"
+    models = {"default": sizes.default, "largest": sizes.largest}
+    fit = {which: model for which, model in models.items() if has_gb is None or sizes.state_gb(which) < has_gb}
+    if not fit:
+        return {}, "the weights, gradients and AdamW state alone take more memory than there is"
     try:
-        return probe.probe([sizes.default, sizes.largest], settings), ""
+        return dict(zip(fit, probe.probe(list(fit.values()), settings), strict=True)), ""
     except probe.NotMeasured as why:
-        return [], str(why)
+        return {}, str(why)
 
 
 def _hours(
-    store: JobStore, experiment: Experiment, epochs: int, at_once: int, measured: Sequence[Measured]
+    store: JobStore, experiment: Experiment, epochs: int, at_once: int, measured: Mapping[str, Measured]
 ) -> tuple[float | None, str]:
     """What all epochs take, and what that is reckoned from: what was measured now, or else the earlier jobs."""
-    seconds = measured[0].epoch_s if measured else _seconds_per_epoch(store, experiment.name)
+    seconds = measured["default"].epoch_s if measured else _seconds_per_epoch(store, experiment.name)
     if seconds is None:
         return None, ""
     return round(epochs * seconds / at_once / 3600, 3), "the probe" if measured else "earlier jobs"

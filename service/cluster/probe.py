@@ -6,10 +6,12 @@ experiments from its input, one a line, and writes what it measured, one a line.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,13 +84,17 @@ def _run(asked: str, on_gpu: bool, settings: Settings, limit_s: float) -> list[M
             f"a few steps took more than {limit_s:g} s; data that is not packed yet is packed by `fusegpt data pack`"
         ) from None
     if ended.returncode != 0:
+        if ended.returncode == -signal.SIGKILL:
+            raise NotMeasured("the probe was killed, as the system does where memory runs out")
         lines = [line for line in ended.stderr.splitlines() if line.strip()]
         raise NotMeasured(lines[-1] if lines else f"the probe ended with {ended.returncode}")
     return [Measured.model_validate_json(line) for line in ended.stdout.splitlines() if line.startswith("{")]
 
 
 def main(cache: Path) -> None:
-    """Measure what is asked for on the input."""
+    """Measure what is asked for on the input; the first to go where the machine's memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     for line in sys.stdin:
         sys.stdout.write(measure(parse(json.loads(line)), cache).model_dump_json() + "\n")
         sys.stdout.flush()

@@ -96,7 +96,7 @@ def _model(told: Json, which: str) -> str:
     """One of the models: its parameters, and a forward's operations where they can be counted."""
     counted = told["parameters" if which == "default" else which]
     flops = told["flops" if which == "default" else f"{which}_flops"]
-    return f"{counted:,} ({which}{'' if flops is None else f', {flops / 1e9:.3g} GFLOP'})"
+    return f"{counted:,} ({which}{'' if flops is None else f', {operations(flops)}'})"
 
 
 def _measured(told: Json) -> list[str]:
@@ -127,6 +127,10 @@ def searches(told: Json) -> str:
 
 def size(gb: float) -> str:
     return f"{gb:.3g} GB" if gb >= 1 else f"{gb * 1e3:.3g} MB"
+
+
+def operations(flops: int) -> str:
+    return f"{flops / 1e9:.3g} GFLOP" if flops >= 1e8 else f"{flops / 1e6:.3g} MFLOP"
 
 
 def settings(drawn: Mapping[str, Any]) -> str:

@@ -63,6 +63,10 @@ def test_one_that_takes_too_long_or_fails_says_so(settings: Settings, monkeypatc
     monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(NotMeasured, match="DataError: /data/kitti: is not there"):
         probe.probe([small()], settings)
+    killed = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: killed)
+    with pytest.raises(NotMeasured, match="memory runs out"):
+        probe.probe([small()], settings)
     assert not list(settings.home.glob("probes/*.json")), "nothing is kept of what was not measured"
     cut = subprocess.CompletedProcess(
         [], 0, Measured(step_s=1, epoch_s=1, peak_gb=1, device="cpu").model_dump_json(), ""

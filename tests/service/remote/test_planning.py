@@ -27,7 +27,7 @@ def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt
     assert told["epochs_in_all"] == 4 * 1 + 2 * 2 + 1 * 6
     assert told["hours"] is None
     text = fusegpt("submit", "norms", *CHANGED, "--dry-run").out
-    assert f"{told['largest']:,} (largest, {told['largest_flops'] / 1e9:.3g} GFLOP)" in text
+    assert f"{told['largest']:,} (largest, {told['largest_flops'] / 1e6:.3g} MFLOP)" in text
     assert f"{told['largest'] * 16 / 1e6:.3g} MB for the largest one's weights" in text
     assert "not probed: the tests measure nothing" in text
     assert store.jobs() == []
@@ -74,6 +74,19 @@ def test_a_worker_that_no_machine_can_hold_is_refused(
     assert "--force" in told.err
     assert fusegpt("plan", "norms", *CHANGED, "--force").code == 0
     assert fusegpt("plan", "norms", *CHANGED, "--json").json["refusals"] != []
+
+
+def test_what_cannot_fit_is_not_tried(fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    del measured
+    told = fusegpt("plan", "norms", *CHANGED, "--json").json
+    default_gb, largest_gb = told["parameters"] * 16 / 1e9, told["state_gb"]
+    assert default_gb < largest_gb
+    monkeypatch.setattr(fitting, "_of_machine", lambda: (default_gb + largest_gb) / 2)
+    told = fusegpt("plan", "norms", *CHANGED, "--json")
+    assert list(told.json["measured"]) == ["default"]
+    assert "needs at least" in told.err
+    monkeypatch.setattr(fitting, "_of_machine", lambda: default_gb / 2)
+    assert fusegpt("plan", "norms", *CHANGED, "--json").json["measured"] == {}
 
 
 def test_models_that_a_constraint_forbids_are_not_planned(fusegpt: Fusegpt) -> None:
