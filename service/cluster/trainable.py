@@ -43,20 +43,31 @@ class TrialActor(Trainable):  # type: ignore[misc]
         self._running = Running(partial(self._start, dict(config["drawn"])))
 
     def step(self) -> dict[str, Any]:
-        """The next epoch's figures, or how the trial ended."""
+        """The next epoch's figures, or how the trial ended; after the last epoch both at once."""
         told = self._running.next()
         if isinstance(told, Ended):
-            how = {ENDED: True, ERROR: self._explain(told.error), TOLD_TO_STOP: told.stopped}
-            return {"done": True, **how, **self._costs()}
+            return self._end(told)
         if self.search.metric not in told.metrics:
             known = ", ".join(sorted(told.metrics))
             error = f"search.metric: {self.search.metric!r} is no figure of this experiment; there are {known}"
             return {"done": True, ENDED: True, ERROR: error, TOLD_TO_STOP: False}
         figures = {EPOCH: told.epoch, **told.metrics, **self._costs()}
-        if not self._until <= told.epoch < told.epochs or not self._until:
+        if told.epoch >= told.epochs:
+            return {**figures, **self._end(self._rest())}
+        if not 0 < self._until <= told.epoch:
             return figures
         self._running.end()
         return {"done": True, PAUSED: True, **figures}
+
+    def _rest(self) -> Ended:
+        """What follows the last epoch: its end. Workers that were replaced tell of the last epoch again."""
+        while not isinstance(told := self._running.next(), Ended):
+            continue
+        return told
+
+    def _end(self, told: Ended) -> dict[str, Any]:
+        how = {ENDED: True, ERROR: self._explain(told.error), TOLD_TO_STOP: told.stopped}
+        return {"done": True, **how, **self._costs()}
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """End the present trial and begin another in the same process."""
