@@ -7,7 +7,7 @@ const SOON_MS = 2000, LATER_MS = 20000, PAGE = 30;
 const ACTIVE = new Set(["starting", "running", "pausing", "stopping"]);
 
 const at = (id) => document.getElementById(id);
-const shown = { limit: PAGE, open: new Set(), champions: new Map(), runs: new Map(), cards: new Map(), looked: 0, wanted: "", mlflow: "" };
+const shown = { limit: PAGE, open: new Set(), champions: new Map(), runs: new Map(), curves: new Map(), cards: new Map(), looked: 0, wanted: "", mlflow: "" };
 const control = new Control(() => soon(0));
 let next = 0;
 
@@ -136,7 +136,9 @@ async function lookAround(jobs) {
 // ---- looking, again and again
 
 async function openedOf(job, path) {
-  const [trials, curves] = await Promise.all([ask(`${path}/trials`), ask(`${path}/curves`)]);
+  const trials = await ask(`${path}/trials`), told = JSON.stringify(trials), before = shown.curves.get(job.id);
+  const curves = before?.told === told ? before.curves : await ask(`${path}/curves`);  // a long log is read when it has grown
+  shown.curves.set(job.id, { told, curves });
   if (!shown.runs.has(job.id)) ask(`${path}/run`).then((run) => shown.runs.set(job.id, run)).catch(() => {});
   return { trials, curves, run: shown.runs.get(job.id) ?? null };
 }

@@ -87,7 +87,8 @@ def test_noise_is_not_said_to_matter() -> None:
     assert sum(share.counts for share in importance(trials, space, "min")) <= 1
 
 
-def test_one_trial_that_diverged_does_not_become_all_of_the_variance() -> None:
+def test_one_trial_that_diverged_does_not_become_all_of_the_variance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.tracking.importance.ROUNDS", 2)
     trials = [TrialCurve(n, settings := drawn(), [1], [score(settings)]) for n in range(30)]
     broken = TrialCurve(30, {**drawn(), "model.embd_pdrop": 0.3}, [1], [1e6])
     assert importance([*trials, broken], _space(), "min")[0].key == "model.n_head"
@@ -130,7 +131,10 @@ def test_the_table_beside_the_curves_has_every_trial_with_its_settings(search: S
     assert float(rows[0]["model.attn_pdrop"]) == trials[0].drawn["model.attn_pdrop"]
 
 
-def test_trials_that_were_stopped_early_are_a_caveat_of_what_is_read_off_settings(search: Search) -> None:
+def test_trials_that_were_stopped_early_are_a_caveat_of_what_is_read_off_settings(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.tracking.importance.ROUNDS", 2)
     trials = searched(search, 12)
     for trial in trials[:5]:
         trial.state = "stopped"
