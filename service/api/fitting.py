@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fusegpt.experiment import Resources
 from service.api.services import Services
 from service.api.wire import Plan
@@ -9,14 +11,25 @@ from service.api.wire import Plan
 OVER = 2.0  # times the budget: an estimate may be wrong by as much as it says
 
 
-def memory_gb(resources: Resources, use: Services) -> float | None:
-    """The memory of the machine, or of the GPU, that a worker has a part of; None where it is not known here."""
-    if use.settings.ray_address:
-        if resources.gpus_per_worker:
-            return None
-        nodes = [node.get("memory", 0.0) / 1e9 for node in use.runner.capacity().nodes]
-        return max(nodes, default=0.0) or None
-    return _of_gpu() if resources.gpus_per_worker else _of_machine()
+@dataclass(frozen=True)
+class Room:
+    """The memory of a machine, or of a GPU, and how many workers share it."""
+
+    gb: float
+    workers: int
+
+
+def room_for(resources: Resources, at_once: int, use: Services) -> Room | None:
+    """What the workers of a job find, `at_once` of its trials running; None where it is not known here."""
+    workers = at_once * resources.workers_per_trial
+    if resources.gpus_per_worker:
+        gb = None if use.settings.ray_address else _of_gpu()
+        sharing = max(int(1 / resources.gpus_per_worker + 1e-6), 1)
+        return None if gb is None else Room(gb, min(sharing, workers))
+    if not use.settings.ray_address:
+        return Room(_of_machine(), workers)
+    largest = max((node.get("memory", 0.0) for node in use.runner.capacity().nodes), default=0.0)
+    return Room(largest / 1e9, 1) if largest else None  # Ray decides which workers share a node
 
 
 def _of_machine() -> float:
@@ -33,20 +46,27 @@ def _of_gpu() -> float | None:
     return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
 
 
-def refusals(plan: Plan, has_gb: float | None) -> list[str]:
+def refusals(plan: Plan, room: Room | None) -> list[str]:
     """Why the plan cannot be carried out, one sentence each, naming the settings that would help."""
-    return [*_memory(plan, has_gb), *_time(plan)]
+    return [*_memory(plan, room), *_time(plan)]
 
 
-def _memory(plan: Plan, has_gb: float | None) -> list[str]:
+def _memory(plan: Plan, room: Room | None) -> list[str]:
     largest = plan.measured.get("largest")
     needs, what = (largest.peak_gb, "takes") if largest else (plan.state_gb, "needs at least")
-    if has_gb is None or needs <= has_gb:
+    if room is None:
         return []
-    return [
-        f"resources: a worker of the largest model {what} {needs:.3g} GB, and there are {has_gb:.3g} GB; lower "
-        "training.batch_size or the upper ends of search.space, or set search.constraints.parameters.max"
-    ]
+    if needs > room.gb:
+        return [
+            f"resources: a worker of the largest model {what} {needs:.3g} GB, and there are {room.gb:.3g} GB; lower "
+            "training.batch_size or the upper ends of search.space, or set search.constraints.parameters.max"
+        ]
+    if needs * room.workers > room.gb:
+        return [
+            f"resources: {room.workers} workers of the largest model share {room.gb:.3g} GB, and each {what} "
+            f"{needs:.3g} GB; lower resources.concurrent_trials, or raise resources.gpus_per_worker where it is a GPU"
+        ]
+    return []
 
 
 def _time(plan: Plan) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from fusegpt.costs import forward_flops, parameters
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer
-from service.api.fitting import memory_gb, refusals
+from service.api.fitting import Room, refusals, room_for
 from service.api.services import Services
 from service.api.wire import Plan
 from service.cluster import probe
@@ -43,9 +43,9 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
     headline = experiment.task.build(experiment).headline
     sizes = sizes_of(experiment)
     search, resources = experiment.search, experiment.resources
-    has_gb = memory_gb(resources, use)
-    measured, why_not = _measured(sizes, has_gb, use.settings) if probed else ({}, "not asked for")
     epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)
+    room = room_for(resources, at_once, use)
+    measured, why_not = _measured(sizes, room, use.settings) if probed else ({}, "not asked for")
     hours, hours_from = _hours(use.store, experiment, epochs, at_once, measured)
     plan = Plan(
         experiment=experiment.name,
@@ -74,7 +74,7 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
         refusals=[],
         settings=experiment.settings(),
     )
-    return plan.model_copy(update={"refusals": refusals(plan, has_gb)})
+    return plan.model_copy(update={"refusals": refusals(plan, room)})
 
 
 def _at_once(experiment: Experiment, holds: Capacity) -> int:
@@ -82,12 +82,12 @@ def _at_once(experiment: Experiment, holds: Capacity) -> int:
     return max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
 
 
-def _measured(sizes: Sizes, has_gb: float | None, settings: Settings) -> tuple[dict[str, Measured], str]:
+def _measured(sizes: Sizes, room: Room | None, settings: Settings) -> tuple[dict[str, Measured], str]:
     """What the default and the largest model take; or why that is not known. What cannot fit is not tried."""
     if settings.ray_address:
         return {}, "trials run on the cluster's machines, not on this one"
     models = {"default": sizes.default, "largest": sizes.largest}
-    fit = {which: model for which, model in models.items() if has_gb is None or sizes.state_gb(which) < has_gb}
+    fit = {which: model for which, model in models.items() if room is None or sizes.state_gb(which) < room.gb}
     if not fit:
         return {}, "the weights, gradients and AdamW state alone take more memory than there is"
     try:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from job_modes import Fusegpt
+from job_modes import FakeRunner, Fusegpt
 
+from fusegpt.experiment import Resources
 from service.api import fitting
+from service.api.access import Access
+from service.api.services import Services
 from service.cluster.probe import Measured
 from service.jobs.store import JobStore
+from service.registry import Registry
+from service.settings import Settings
 
 SPACE = 'search.space={"model.n_embd": [32, 64], "model.n_layer": {"low": 1, "high": 2}}'
 CHANGED = ("--set", SPACE, "--set", "search.trials=4", "--set", "training.epochs=9", "--set", "search.algorithm=asha")
@@ -74,6 +79,26 @@ def test_a_worker_that_no_machine_can_hold_is_refused(
     assert "--force" in told.err
     assert fusegpt("plan", "norms", *CHANGED, "--force").code == 0
     assert fusegpt("plan", "norms", *CHANGED, "--json").json["refusals"] != []
+
+
+def test_workers_that_fit_alone_and_not_together_are_refused(
+    fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del measured
+    monkeypatch.setattr(fitting, "_of_machine", lambda: 3.0)
+    told = fusegpt("plan", "norms", *CHANGED)
+    assert told.code == 2
+    assert "2 workers of the largest model share 3 GB, and each takes 2 GB; lower resources.concurrent" in told.err
+    assert fusegpt("plan", "norms", *CHANGED, "--set", "resources.concurrent_trials=1").code == 0
+
+
+@pytest.mark.parametrize(("share", "workers"), [(1.0, 1), (0.5, 2), (0.3, 3), (2.0, 1)])
+def test_a_gpu_is_shared_by_as_many_workers_as_fit_on_it(
+    share: float, workers: int, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "_of_gpu", lambda: 16.0)
+    use = Services(settings, store, FakeRunner(settings), Registry(settings), Access(settings))
+    assert fitting.room_for(Resources(gpus_per_worker=share), 4, use) == fitting.Room(16.0, workers)
 
 
 def test_what_cannot_fit_is_not_tried(fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch) -> None:
