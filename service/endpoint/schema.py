@@ -12,7 +12,7 @@ FILES = ("image", "sweep")
 
 
 def describe(page: dict[str, Any], served: Served | None) -> dict[str, Any]:
-    """The page with the request and the answer of `/v1/predict` filled in from the signature."""
+    """The page with the form, which `/v1/attention` takes too, and the answer to it filled in from the signature."""
     page = copy.deepcopy(page)
     if served is None:
         return page
@@ -20,7 +20,8 @@ def describe(page: dict[str, Any], served: Served | None) -> dict[str, Any]:
     fields = {tensor.name: _field(tensor) for tensor in served.signature.inputs}
     form = {"type": "object", "required": list(fields), "properties": fields}
     operation = page["paths"]["/v1/predict"]["post"]
-    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    operation["requestBody"] = page["paths"]["/v1/attention"]["post"]["requestBody"] = body
     answer = {
         **{tensor.name: _output(tensor) for tensor in served.signature.outputs},
         "model": {"type": "object", "description": "The name and the version that made this answer."},

@@ -63,6 +63,11 @@ def test_what_is_looked_at_is_no_prediction_and_is_not_counted_as_one(looking: T
         assert 'protocol="form"' not in client.get("/metrics").text
 
 
+def test_the_interface_tells_that_it_takes_the_form_of_a_prediction(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert paths["/v1/attention"]["post"]["requestBody"] == paths["/v1/predict"]["post"]["requestBody"]
+
+
 @in_browser
 @pytest.mark.slow
 def test_a_click_on_the_picture_tells_where_that_part_looks(tmp_path: Path) -> None:
