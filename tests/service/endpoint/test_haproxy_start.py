@@ -111,9 +111,11 @@ def listening(kind: type[BaseHTTPRequestHandler]) -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -136,6 +138,32 @@ def through_haproxy(tmp_path: Path) -> Iterator[Callable[[type[BaseHTTPRequestHa
             return f"http://127.0.0.1:{port}/"
 
         yield start
+
+
+def test_slow_and_half_sent_requests_end_in_time_and_are_in_nobodys_way(tmp_path: Path) -> None:
+    binary = ingress.haproxy()
+    if binary is None:
+        pytest.skip("there is no haproxy binary")
+    port = ingress.free_port("127.0.0.1")
+    with listening(Living) as one, listening(Living) as other, ExitStack() as ended:
+        haproxy_start.write_answers(tmp_path)
+        written = REAL.format(folder=tmp_path, port=port, dying=one, living=other)
+        configuration = tmp_path / "haproxy.cfg"
+        configuration.write_text(
+            haproxy_start.revised(written, tmp_path).replace("timeout http-request 30s", "timeout http-request 1s")
+        )
+        process = subprocess.Popen([binary, "-db", "-f", str(configuration)])
+        ended.callback(process.wait)
+        ended.callback(process.kill)
+        wait_for(lambda: listens(port))
+        slow = [ended.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(100)]
+        for number, connection in enumerate(slow):
+            head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            connection.sendall(head + b"\r\nhalf" if number % 2 else head)
+        assert httpx2.post(f"http://127.0.0.1:{port}/", content=b"frame", timeout=5).text == "5"
+        for connection in slow:
+            connection.settimeout(5)
+            assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def listens(port: int) -> bool:
