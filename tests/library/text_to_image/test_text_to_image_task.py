@@ -23,6 +23,7 @@ SMALL = {
     "data.train_samples": 32,
     "data.val_samples": 6,
     "data.test_samples": 6,
+    "model.vae_steps": 2,
     "model.n_layer": 1,
     "model.n_embd": 16,
     "model.vae_channels": 8,

@@ -18,8 +18,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class TextToImageConfig(Config):
     """A picture as a grid of codes, told from its caption (Ramesh et al., Zero-Shot Text-to-Image Generation, 2021).
 
-    Both parts learn at once: the VAE to give back the picture, the GPT to tell the codes that the VAE has for it at
-    that step.
+    First the VAE learns to give back the picture; then it rests, and the GPT learns to tell its codes.
     """
 
     kind: Literal["text_to_image"] = Field(default="text_to_image", description="Which architecture this is.")
@@ -27,6 +26,9 @@ class TextToImageConfig(Config):
     patch_px: Literal[2, 4, 8] = Field(default=4, description="Height and width of the patch that one code stands for.")
     vae_channels: int = Field(default=64, ge=4, description="Channels of the VAE's convolutions at the grid of codes.")
     vae_blocks: int = Field(default=1, ge=0, description="Residual blocks of the VAE's decoder.")
+    vae_steps: int = Field(
+        default=500, ge=1, description="Steps of training in which the VAE learns; in those after them, the GPT."
+    )
     gumbel_temperature: float = Field(default=0.5, gt=0, description="Temperature at which training draws the codes.")
     kl_weight: float = Field(
         default=2e-5, ge=0, description="Weight of the codes' divergence from the uniform, against squared error."

@@ -40,32 +40,23 @@ class DiscreteVae(nn.Module):
         blocks = (_Residual(C) for _ in range(config.vae_blocks))
         self.decoder = nn.Sequential(nn.Conv2d(self.codes, C, 1), *blocks, *_enlarging(C, patch))
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, 3, H, W) -> the picture through codes drawn softly, (B, 3, H, W); their logits, (B, K, h, w); the codes.
-
-        The codes (B, h, w) are those of `encode`: what the patches of this batch have in common does not move them.
-        """
-        told = self.encoder(pixels)
-        logits = self.spread(told)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) -> the picture through codes drawn softly (B, 3, H, W), and the codes' logits (B, K, h, w)."""
+        logits = self.spread(self.encoder(pixels))
         drawn = F.gumbel_softmax(logits.float(), self.temperature, dim=1)
-        return self.decoder(drawn), logits, self._likeliest(told)
+        return self.decoder(drawn), logits
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> the likeliest codes, (B, h, w) int64."""
-        return self._likeliest(self.encoder(pixels))
+        """(B, 3, H, W) -> the likeliest codes, (B, h, w) int64: by the running statistics, in training too."""
+        norm = self.spread
+        told = self.encoder(pixels).float()
+        return F.batch_norm(told, norm.running_mean, norm.running_var, norm.weight, norm.bias).argmax(1)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """(B, h, w) int64 -> (B, 3, H, W)."""
         one_hot = F.one_hot(codes, self.codes).movedim(-1, 1)  # (B, h, w) -> (B, K, h, w)
         pixels: torch.Tensor = self.decoder(one_hot.float())
         return pixels
-
-    def _likeliest(self, told: torch.Tensor) -> torch.Tensor:
-        """Before the norm (B, K, h, w) -> codes (B, h, w), by the running statistics, in training too."""
-        norm = self.spread
-        return F.batch_norm(
-            told.detach().float(), norm.running_mean, norm.running_var, norm.weight.detach(), norm.bias.detach()
-        ).argmax(1)
 
 
 def divergence(logits: torch.Tensor) -> torch.Tensor:

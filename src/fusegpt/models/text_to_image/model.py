@@ -18,9 +18,17 @@ from fusegpt.models.gpt.model import GPT
 from fusegpt.models.text_to_image.config import TextToImageConfig
 from fusegpt.models.text_to_image.discrete_vae import DiscreteVae, divergence
 
+PARTS = ("reconstruction", "kl", "codes", "caption")
+
 
 class TextToImage(nn.Module):
-    """Both parts, trained at once: the GPT's codes are those that the VAE has at that step, and teach it nothing."""
+    """Both parts, trained one after the other: `vae_steps` steps the VAE, then the GPT on codes that stay as they are.
+
+    The part that rests has gradients of 0 and not none, so that several workers can train it. With weight decay it
+    would still move.
+    """
+
+    steps: torch.Tensor
 
     def __init__(self, config: TextToImageConfig, image_px: int, words: int, max_words: int) -> None:
         super().__init__()
@@ -32,22 +40,34 @@ class TextToImage(nn.Module):
         self.side = image_px // config.patch_px
         self.vae = DiscreteVae(config)
         self.gpt = GPT(_gpt(config, max_words + self.side**2), words + config.codes)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, 3, H, W) uint8 and (B, L) -> losses, each (B,).
+        """(B, 3, H, W) uint8 and (B, L) -> losses, each (B,): "loss" of the part whose turn it is, and its parts.
 
-        reconstruction in squared error, kl, caption and codes in nats a token, and loss, which weighs them.
+        reconstruction in squared error, kl, codes and caption in nats a token; 0 of the part that rests.
         """
+        of_vae = int(self.steps) < self.config.vae_steps
+        if self.training:
+            self.steps += 1
+        losses = self._of_vae(image) if of_vae else self._of_gpt(image, caption)
+        resting = self.gpt if of_vae else self.vae
+        losses["loss"] = losses["loss"] + sum(parameter.sum() for parameter in resting.parameters()) * 0
+        nothing = torch.zeros_like(losses["loss"]).detach()
+        return {**dict.fromkeys(PARTS, nothing), **losses}
+
+    def _of_vae(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         ink = _ink(image)
-        rebuilt, logits, codes = self.vae(ink)
-        told = {
-            "reconstruction": (rebuilt.float() - ink).square().flatten(1).mean(1),
-            "kl": divergence(logits),
-            **self.nats(self._hidden(caption), codes.flatten(1)),
-        }
-        config = self.config
-        loss = told["reconstruction"] + config.kl_weight * told["kl"] + told["codes"]
-        return {"loss": loss + config.caption_weight * told["caption"], **told}
+        rebuilt, logits = self.vae(ink)
+        error = (rebuilt.float() - ink).square().flatten(1).mean(1)
+        kl = divergence(logits)
+        return {"loss": error + self.config.kl_weight * kl, "reconstruction": error, "kl": kl}
+
+    def _of_gpt(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            codes = self.encode(image)
+        told = self.nats(self._hidden(caption), codes)
+        return {"loss": told["codes"] + self.config.caption_weight * told["caption"], **told}
 
     def nats(self, caption: torch.Tensor, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """How surprising the words are and the codes after them, in nats a token: (B, L), (B, N) -> each (B,)."""
