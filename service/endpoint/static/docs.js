@@ -1,4 +1,5 @@
 // The interface as a page: openapi.json, and examples made from the model's signature.
+import { guarded, request } from "./door.js";
 import { operations } from "./operations.js";
 
 const byId = (id) => document.getElementById(id);
@@ -10,7 +11,8 @@ const zeros = (tensor) => Array(numbers(tensor)).fill("0.0").join(",");
 
 function shell(inputs) {
   const field = (tensor) => (SAMPLES[tensor.media] ? `@${SAMPLES[tensor.media]}` : tensor.media === "text" ? "some text" : zeros(tensor));
-  return [`curl ${location.origin}/v1/predict`, ...inputs.map((tensor) => `  -F '${tensor.name}=${field(tensor)}'`)].join(" \\\n");
+  const token = guarded() ? ['  -H "Authorization: Bearer $FUSEGPT_TOKEN"'] : [];
+  return [`curl ${location.origin}/v1/predict`, ...token, ...inputs.map((tensor) => `  -F '${tensor.name}=${field(tensor)}'`)].join(" \\\n");
 }
 
 function python(inputs) {
@@ -43,16 +45,16 @@ answer.as_numpy("${metadata.outputs[0].name}")`;
 }
 
 async function start() {
-  const page = await (await fetch("openapi.json")).json();
+  const page = await (await request("openapi.json")).json();
   byId("name").textContent = page.info.title;
   byId("operations").replaceChildren(...operations(page));
-  const answer = await fetch("v1/model");
+  const answer = await request("v1/model");
   if (!answer.ok) { byId("version").textContent = (await answer.json()).detail; return; }
   const model = await answer.json();
   byId("version").textContent = `version ${model.version}`;
   byId("shell").textContent = shell(model.signature.inputs);
   byId("python").textContent = python(model.signature.inputs);
-  byId("triton").textContent = triton(model.name, await (await fetch(`v2/models/${encodeURIComponent(model.name)}`)).json());
+  byId("triton").textContent = triton(model.name, await (await request(`v2/models/${encodeURIComponent(model.name)}`)).json());
 }
 
 start();

@@ -1,5 +1,6 @@
 // The page that tries the model: a form made from its signature, its answer drawn and told.
 import { Attention } from "./attend.js";
+import { request } from "./door.js";
 import { drawAbove, drawPicture, groundAt } from "./draw.js";
 import { readSweep } from "./sweep.js";
 
@@ -10,7 +11,7 @@ let inputs = [];
 let attention = null; // of what was asked last
 
 async function json(path, options) {
-  const answer = await fetch(path, options);
+  const answer = await request(path, options);
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.field ? `${body.field}: ${body.detail}` : body.detail);
   return body;

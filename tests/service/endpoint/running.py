@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from tiny_model import Shelf
 
+from service.api.access import Access
 from service.endpoint.app import create_app
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
@@ -18,11 +19,11 @@ from service.endpoint.watcher import Watcher
 
 
 @contextmanager
-def running(shelf: Shelf, predictor: Any) -> Iterator[str]:
+def running(shelf: Shelf, predictor: Any, access: Access | None = None) -> Iterator[str]:
     """Its address, HOST:PORT."""
     config = EndpointConfig(max_body_mb=4, max_points=50_000, max_image_mpx=0.5, max_batch_size=4)
     engine = Engine(Watcher("tiny", shelf, config, load=lambda _: predictor), config)
-    server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create_app(engine, access), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 import shutil
@@ -14,8 +15,10 @@ from running import running
 from starlette.testclient import TestClient
 from tiny_model import Shelf, TextPredictor, TinyPredictor
 
+from service.api.access import Access
 from service.endpoint import try_out
 from service.endpoint.pages import STATIC
+from service.settings import Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -86,3 +89,28 @@ def test_a_model_of_text_gets_a_page_too(tmp_path: Path) -> None:
         page = seen(f"http://{address}/#example", tmp_path)
     assert "tiny version 1 Interface Metrics text" in page
     assert "count" in page
+
+
+@in_browser
+@pytest.mark.slow
+def test_where_tokens_are_asked_for_the_page_asks_a_person_and_goes_on_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    (tmp_path / "tokens").write_text(f"ann viewer {hashlib.sha256(b'secret').hexdigest()}")
+    access = Access(Settings.read({"FUSEGPT_HOME": str(tmp_path), "FUSEGPT_TOKENS": str(tmp_path / "tokens")}))
+    enter = "document.getElementById('token').value = {}; document.getElementById('door').requestSubmit()"
+    with (
+        running(Shelf(number=7), TinyPredictor(), access) as address,
+        opened(CHROMIUM, f"http://{address}/#example", tmp_path / "browser") as page,
+    ):
+        page.until("Your token for this endpoint")
+        page.evaluate(enter.format("'guess'"))
+        page.until("this token is not known")
+        page.evaluate(enter.format("'secret'"))
+        page.until("in all, as this page saw it")
+        assert page.evaluate("document.getElementById('door') === null")
+        page.evaluate("location.href = 'docs'")
+        page.until("Bearer $FUSEGPT_TOKEN")
+        assert "secret" not in page.text()
