@@ -93,7 +93,7 @@ def _run(
     try:
         with ending.on_signals():
             turns = _turns(search, past, watcher, ending, earlier)
-            _tune(search, settings, past, watcher, ending, cap, turns, (run_trial, measure))
+            error = _tune(search, settings, past, watcher, ending, cap, turns, (run_trial, measure))
     finally:
         ending.keep()
     if not ending.interrupted:
@@ -104,6 +104,8 @@ def _run(
     watcher.tell(lambda observer: observer.search_ended(search, watcher.trials))
     if ending.interrupted:
         raise KeyboardInterrupt
+    if error is not None:
+        raise error
     return watcher.trials
 
 
@@ -131,8 +133,8 @@ def _tune(
     cap: int,
     turns: Turns,
     work: tuple[Any, Measure],
-) -> None:
-    """The trials that are still to begin or to go on, through Tune."""
+) -> SettingError | None:
+    """The trials that are still to begin or to go on, through Tune. Returns why there could be no more, if so."""
     os.environ.update(TUNE_ENVIRONMENT)
     from ray import tune
 
@@ -143,7 +145,7 @@ def _tune(
     from service.cluster.trainable import trainable
 
     if not turns.count:
-        return
+        return None
     suggestions = Suggestions(turns, ending.due)
     alone = search.experiment.resources.workers_per_trial == 1
     early = search.experiment.search.algorithm in ("asha", "tpe", "bohb")
@@ -172,8 +174,7 @@ def _tune(
     finally:
         watcher.wait_for_release()
         shutil.rmtree(search.folder / "tune", ignore_errors=True)
-    if suggestions.error is not None:
-        raise suggestions.error
+    return suggestions.error
 
 
 def _takes(search: Search) -> Any:

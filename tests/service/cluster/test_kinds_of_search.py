@@ -19,7 +19,7 @@ from service.cluster.tune import search
 from service.events import Trial
 from service.settings import Settings
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_of_two_cpus")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_of_two_cpus")]
 
 DROPOUTS = {"model.resid_pdrop": {"low": 0.0, "high": 0.4}, "model.attn_pdrop": {"low": 0.0, "high": 0.4}}
 ALGORITHMS = ["random", "asha", "tpe", "bohb", "pbt"]
@@ -47,7 +47,6 @@ class Impatient(Notes):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_ends_each_trial_once_also_after_an_interruption(
@@ -147,7 +146,9 @@ def test_a_space_without_a_model_that_is_small_enough_is_said_to_be_so(module_se
     from fusegpt.config import SettingError
 
     asked = experiment(trials=2, epochs=1, constraints={"parameters": {"max": 10}}, space={"model.n_head": [1, 2]})
+    notes = Notes()
     with pytest.raises(SettingError, match=r"search\.constraints\.parameters\.max"):
-        search(search_of(module_settings.runs / "none", asked), module_settings, [], run_trial=standin.train)
+        search(search_of(module_settings.runs / "none", asked), module_settings, [notes], run_trial=standin.train)
+    assert notes.notes[-1] == ("search_ended", "none", 1)
     (only,) = read_trials(search_of(module_settings.runs / "none", asked))
     assert only.error.startswith("infeasible: parameters ")
