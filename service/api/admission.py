@@ -1,18 +1,19 @@
 """What a spec from outside may ask for: a registered experiment, data under a configured root, what the machine has.
 
-A spec names settings, never code: experiments are found by name among the files of `experiments/`, and the one setting
-that is a path, `data.root`, must lie where the operator said.
+A spec names settings, never code: experiments are found by name among the files of `experiments/`, and what is a path
+(`data.root`, weights to begin with) must lie where the operator said.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusegpt.config import SettingError, flatten
+from fusegpt.config import SettingError
 from fusegpt.experiment import Experiment
 from service.jobs.job import NAME
 from service.jobs.queue import Capacity, held_by
@@ -58,14 +59,14 @@ def _plain(spec: JobSpec) -> None:
 def _root(experiment: Experiment, settings: Settings) -> str | None:
     """Where the data is, with nothing left in it that leads elsewhere; None where the experiment makes its own."""
     data = experiment.data.model_dump(mode="json")
-    for key, value in flatten({"data": data}).items():
+    roots = [root.resolve() for root in settings.roots]
+    for key, text in _texts(experiment.model_dump(mode="json", exclude={"description"})):
         if key != "data.root":
-            _no_path(key, value)
+            _leads_nowhere(key, text, roots)
     if "root" not in data:
         return None
     if not settings.roots:
         raise SettingError("data.root: this service has no recorded data; its operator sets FUSEGPT_DATA_ROOTS")
-    roots = [root.resolve() for root in settings.roots]
     written = Path(data["root"])
     if written.is_absolute() and any(written.resolve().is_relative_to(root) for root in roots):
         return str(written.resolve())
@@ -73,8 +74,21 @@ def _root(experiment: Experiment, settings: Settings) -> str | None:
     raise SettingError(f"data.root: {data['root']!r} is not among the data of this service; write {allowed}")
 
 
-def _no_path(key: str, value: object) -> None:
-    """Names of drives, splits and the like are joined to the root: none may lead out of it."""
-    for part in value if isinstance(value, list) else [value]:
-        if isinstance(part, str) and (part.startswith(("/", "~")) or ".." in re.split(r"[/\\]", part)):
-            raise SettingError(f"{key}: {part!r} leads out of data.root; write a name below it")
+def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text among nested settings, with its dotted key."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def _leads_nowhere(key: str, text: str, roots: Sequence[Path]) -> None:
+    """A text may name what lies below a configured root (weights to begin with), and must not lead elsewhere."""
+    if not text.startswith(("/", "~")) and ".." not in re.split(r"[/\\]", text):
+        return
+    if not text.startswith("/") or not any(Path(text).resolve().is_relative_to(root) for root in roots):
+        raise SettingError(f"{key}: {text!r} leads out of the data of this service; write a name, or a path below it")

@@ -56,6 +56,13 @@ def test_the_same_key_is_the_same_job(client: TestClient) -> None:
         ({"experiment": "fusion_waypoints", "data": {"source": "kitti", "root": "/etc"}}, "data.root"),
         ({"experiment": "fusion_waypoints", "set": {"data": {"source": "kitti", "root": "/etc"}}}, "data.root"),
         ({"experiment": "fusion_waypoints", "data": {"source": "kitti", "root": "drives"}}, "data.root"),
+        ({"experiment": "language_model", "set": {"model.pretrained": "/etc"}}, "model.pretrained"),
+        ({"experiment": "language_model", "set": {"model.pretrained": "~/.ssh"}}, "model.pretrained"),
+        (
+            {"experiment": "language_model", "search": {"space": {"model.pretrained": ["", "../secrets"]}}},
+            "search.space.model.pretrained",
+        ),
+        ({"experiment": "fusion_waypoints", "search": {"warm_start": ["../../secrets"]}}, "search.warm_start"),
     ],
 )
 def test_a_wrong_spec_starts_nothing_and_names_the_key(
@@ -86,6 +93,15 @@ def test_data_is_read_below_the_configured_roots_only(client: TestClient, drives
     nuscenes = {"source": "nuscenes", "root": str(drives / "kitti"), "version": ".."}
     assert ask(**nuscenes) == (422, "data.version")
     assert ask(root=str(drives), drives=["../secrets"]) == (422, "data.drives")
+
+
+def test_weights_to_begin_with_may_lie_below_a_root(settings: Settings, drives: Path) -> None:
+    from service.api.admission import admit
+
+    (drives / "weights").mkdir()
+    asked = {"experiment": "language_model", "set": {"model.pretrained": str(drives / "weights")}}
+    admitted = admit(JobSpec.model_validate(asked), settings, IdleRunner().capacity())
+    assert admitted.experiment.settings()["model.pretrained"] == str(drives / "weights")
 
 
 def test_a_service_without_data_says_whose_matter_that_is(settings: Settings) -> None:
