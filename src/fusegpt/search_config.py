@@ -76,6 +76,9 @@ class SearchConfig(Config):
         self._check_space(known)
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError(f"search.objectives: names one twice: {', '.join(self.objectives)}")
+        for name in self.warm_start:
+            if "/" in name or name.startswith("."):
+                raise ValueError(f"search.warm_start: {name!r} is no name of a search; write names, or auto")
         if self.budget.gpu_hours and not known["resources.gpus_per_worker"]:
             raise ValueError(
                 "search.budget.gpu_hours: no trial takes a GPU (resources.gpus_per_worker is 0); limit "

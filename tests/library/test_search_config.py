@@ -28,6 +28,7 @@ def searched(**search: Any) -> Experiment:
         ({"constraints": {"parameter": {"max": 5}}}, r"search\.constraints\.parameter\.max: .*did you mean parameters"),
         ({"constraints.parameters.max": -1}, r"search\.constraints\.parameters\.max: .*greater than or equal to 0"),
         ({"budget.gpu_hours": 2}, r"search\.budget\.gpu_hours: no trial takes a GPU"),
+        ({"warm_start": ["../elsewhere"]}, r"search\.warm_start: '\.\./elsewhere' is no name of a search"),
         ({"algorithm": "hyper"}, r"search\.algorithm: .*'bohb' or 'pbt'"),
         ({"algorithm": "pbt", "space": {"model.n_embd": [64, 128]}}, r"search\.space\.model\.n_embd: cannot change"),
         ({"algorithm": "pbt", "space": {"training.batch_size": [8, 16]}}, r"search\.space\.training\.batch_size"),
