@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -13,17 +12,22 @@ from service.settings import Settings
 
 
 def job_page(settings: Settings, job: str) -> str:
-    """Where the service's own page shows a job: at the address that the service was told, else where it listens."""
-    host = settings.api_host if settings.api_host not in ("0.0.0.0", "::") else platform.node()
-    host = f"[{host}]" if ":" in host else host
-    return f"{settings.address or f'http://{host}:{settings.api_port}'}/#{quote(job)}"
+    """Where the service's own page shows a job: at the address that the service was told, else where it listens.
+
+    Empty where it listens everywhere and was told no address: what it is called from outside is not known here.
+    """
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    listens = "" if settings.api_host in ("0.0.0.0", "::") else f"http://{host}:{settings.api_port}"
+    address = settings.address or listens
+    return f"{address}/#{quote(job)}" if address else ""
 
 
-def describe(search: Search, job: str, trials: Sequence[Trial] = ()) -> str:
-    """What it asks, where its job is, and, at its end, what it found. `job` is the page of its job, or nothing."""
+def describe(search: Search, trials: Sequence[Trial] = (), *, as_job: bool = False, page: str = "") -> str:
+    """What it asks, where its job is (`page`, where that is known), and, at its end, what it found."""
     lines = [search.experiment.description]
-    if job:
-        lines.append(f"Job [{search.name}]({job}): `fusegpt status {search.name}`")
+    if as_job:
+        name = f"[{search.name}]({page})" if page else search.name
+        lines.append(f"Job {name}: `fusegpt status {search.name}`")
     best = best_of(search, list(trials))
     if best is not None:
         drawn = ", ".join(f"`{key}` {_short(value)}" for key, value in best.drawn.items()) or "the default settings"

@@ -13,7 +13,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -92,8 +92,8 @@ class Tracker:
         experiment, origin = search.experiment, provenance()
         tags = {
             **origin,
-            "mlflow.note.content": describe(search, self._job_page),
-            **({"fusegpt.job": self._job_page} if self._as_job else {}),
+            "mlflow.note.content": self._description(),
+            **({"fusegpt.job": search.name} if self._as_job else {}),
             "fusegpt.state": "running",
             "fusegpt.metric": search.metric,
             "fusegpt.mode": search.mode,
@@ -154,7 +154,7 @@ class Tracker:
         figures = {} if best is None or best.best is None else {f"best/{search.metric}": best.best}
         self._put("end", status=_STATUS[state], metrics=figures, tags=tags)
         self._put_pictures(draw_search(search, trials, self._told, self._settings.cache))
-        self._put("tags", tags={"mlflow.note.content": describe(search, self._job_page, trials)})
+        self._put("tags", tags={"mlflow.note.content": self._description(trials)})
         self.close()
 
     def run_id(self, trial: Trial) -> str:
@@ -178,9 +178,9 @@ class Tracker:
             )
         spool.close()
 
-    @property
-    def _job_page(self) -> str:
-        return job_page(self._settings, self._present().name) if self._as_job else ""
+    def _description(self, trials: Sequence[Trial] = ()) -> str:
+        search = self._present()
+        return describe(search, trials, as_job=self._as_job, page=job_page(self._settings, search.name))
 
     def _present(self) -> Search:
         if self._search is None:

@@ -68,7 +68,7 @@ def test_a_search_of_enough_trials_says_which_settings_matter(search: Search) ->
     assert (first["key"], first["beyond_chance"]) == ("model.n_head", True)
     assert first["low"] < first["share"] <= 1
     assert first["share"] > max(other["share"] for other in others) + 0.3
-    said = describe(search, "", trials)
+    said = describe(search, trials)
     assert f"`model.n_head` {first['share']:.0%}" in said
 
 
@@ -78,7 +78,7 @@ def test_a_search_of_too_few_trials_says_so_and_draws_no_importance(search: Sear
     assert names(files) == {"search.png", "trials.csv", "importance.json"}
     said = "4 trials have a value; which settings matter is said from 10 on"
     assert json.loads((search.folder / "pictures" / "importance.json").read_text())["note"] == said
-    assert said in describe(search, "", trials)
+    assert said in describe(search, trials)
 
 
 def test_noise_is_not_said_to_matter() -> None:
@@ -141,7 +141,7 @@ def test_trials_that_were_stopped_early_are_a_caveat_of_what_is_read_off_setting
     draw_overview(search, trials, told(search, trials))
     note = json.loads((search.folder / "pictures" / "importance.json").read_text())["note"]
     assert note == "5 of 12 trials were stopped early: a setting that learns slowly looks worse"
-    assert describe(search, "", trials).endswith(f". But {note}")
+    assert describe(search, trials).endswith(f". But {note}")
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_others(
@@ -170,19 +170,21 @@ def test_the_run_of_a_job_links_to_the_job_and_a_plain_search_to_none(
     client = connect(settings)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`fusegpt.kind` = 'search'")
     tags = {run.info.run_name: run.data.tags for run in runs}
-    assert tags["night"]["fusegpt.job"] == "http://127.0.0.1:8701/#night"
+    assert tags["night"]["fusegpt.job"] == "night"
     assert "[night](http://127.0.0.1:8701/#night)" in tags["night"]["mlflow.note.content"]
     assert "trial 0, val/ade_m 0.5" in tags["night"]["mlflow.note.content"]
     assert "fusegpt.job" not in tags["day"]
     assert "8701" not in tags["day"]["mlflow.note.content"]
 
 
-def test_a_job_s_page_is_where_others_can_reach_it(settings: Settings) -> None:
+def test_a_job_s_page_is_where_others_can_reach_it_or_is_not_told(settings: Settings, search: Search) -> None:
     everywhere = settings.model_copy(update={"api_host": "0.0.0.0", "api_port": 80})
-    assert "0.0.0.0" not in job_page(everywhere, "night")
+    assert job_page(everywhere, "night") == ""
+    assert job_page(everywhere.model_copy(update={"address": "https://fusegpt.lan"}), "night") == (
+        "https://fusegpt.lan/#night"
+    )
     assert job_page(settings.model_copy(update={"api_host": "::1"}), "a b") == "http://[::1]:8701/#a%20b"
-    told = settings.model_copy(update={"address": "https://fusegpt.lan"})
-    assert job_page(told, "night") == "https://fusegpt.lan/#night"
+    assert "Job night: `fusegpt status night`" in describe(search, as_job=True)
 
 
 def test_pictures_are_drawn_while_the_search_goes_on_and_seldom(
