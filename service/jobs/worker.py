@@ -123,6 +123,10 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
         "drawn": dict(best.drawn),
         "trials": len(outcome.trials),
     }
+    if outcome.ended:
+        told["ended"] = outcome.ended
+    if outcome.front:
+        told["front"] = [trial.id for trial in outcome.front]
     if version is not None:
         told |= {"model": version.name, "version": version.number}
     if decision is not None:
