@@ -220,13 +220,14 @@ def change(
     job: JobName,
     priority: Annotated[int | None, typer.Option(help="Higher starts first, -1000 to 1000.")] = None,
     hours: Annotated[float | None, typer.Option(help="Wall-clock hours of the search; 0 sets no limit.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(help="Hours of reserved GPUs; 0 sets no limit.")] = None,
     trials: Annotated[int | None, typer.Option(help="How many trials in all.")] = None,
     json: Json = False,
 ) -> None:
     """Change a job's priority, or the budget of one that waits or is paused."""
     from service.commands import jobs as command
 
-    command.change(job, priority, {"hours": hours, "trials": trials}, json=json)
+    command.change(job, priority, {"hours": hours, "gpu_hours": gpu_hours, "trials": trials}, json=json)
 
 
 @app.command(epilog="Example: fusegpt pause night")

@@ -70,10 +70,12 @@ def _memory(plan: Plan, room: Room | None) -> list[str]:
 
 
 def _time(plan: Plan) -> list[str]:
-    budget = plan.budget_hours
-    if not budget or plan.hours is None or plan.hours <= OVER * budget:
+    if plan.hours is None:
         return []
+    budgets = {"hours": (plan.budget_hours, plan.hours), "gpu_hours": (plan.budget_gpu_hours, plan.hours * plan.gpus)}
     return [
-        f"search.budget.hours: is {budget:g}, and all trials take about {plan.hours:.3g} h by {plan.hours_from}; raise "
-        "it, or lower search.trials or training.epochs"
+        f"search.budget.{name}: is {budget:g}, and all trials take about {needs:.3g} by {plan.hours_from}; raise it, "
+        "or lower search.trials or training.epochs"
+        for name, (budget, needs) in budgets.items()
+        if budget and needs > OVER * budget
     ]

@@ -186,7 +186,11 @@ def _with_budget(job: Job, budget: BudgetChange, use: Services) -> dict[str, Any
     """The job's spec with new limits. A search reads them when it starts."""
     if job.state not in ("queued", "paused"):
         raise Conflict(f"job {job.name} is {job.state}: its search has read its budget; pause it, change it, resume it")
-    wanted = {"search.budget.hours": budget.hours, "search.trials": budget.trials}
+    wanted = {
+        "search.budget.hours": budget.hours,
+        "search.budget.gpu_hours": budget.gpu_hours,
+        "search.trials": budget.trials,
+    }
     changes = {key: value for key, value in wanted.items() if value is not None}
     spec = JobSpec.model_validate(job.spec)
     written = {key: value for key, value in spec.settings().items() if key.startswith("search.")} | changes

@@ -69,6 +69,7 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
         hours=hours,
         hours_from=hours_from,
         budget_hours=search.budget.hours,
+        budget_gpu_hours=search.budget.gpu_hours,
         cpus=holds.cpus,
         gpus=holds.gpus,
         refusals=[],

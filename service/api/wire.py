@@ -37,6 +37,7 @@ class BudgetChange(Config):
     """New limits of a search; what is left out stays."""
 
     hours: float | None = Field(default=None, ge=0, le=1e6, description="Wall-clock hours; 0 sets no limit.")
+    gpu_hours: float | None = Field(default=None, ge=0, le=1e6, description="Hours of reserved GPUs; 0 sets no limit.")
     trials: int | None = Field(default=None, ge=1, le=1_000_000, description="How many trials in all.")
 
 
@@ -264,6 +265,7 @@ class Plan(Config):
     hours: float | None = Field(description="Estimate of all trials, from an epoch's seconds; null where not known.")
     hours_from: str = Field(description="Whence the estimate: the probe, or this experiment's earlier jobs.")
     budget_hours: float = Field(description="Where the search ends at the latest; 0 sets no limit.")
+    budget_gpu_hours: float = Field(description="Hours of reserved GPUs after which it ends; 0 sets no limit.")
     cpus: float = Field(description="CPUs that the job would hold.")
     gpus: float = Field(description="GPUs that the job would hold.")
     refusals: list[str] = Field(description="Why it cannot fit, each naming the settings that would help.")

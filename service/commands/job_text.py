@@ -72,13 +72,15 @@ def result(told: Json) -> str:
     gate = (
         f" ({'champion' if told['promoted'] else 'not promoted'}: {told.get('gate', '')})" if "promoted" in told else ""
     )
-    return f"{told.get('metric', '')} {value} by {told.get('trial', '')}{version}{gate}"
+    ended = f"; {told['ended']}" if "ended" in told else ""
+    return f"{told.get('metric', '')} {value} by {told.get('trial', '')}{version}{gate}{ended}"
 
 
 def plan(told: Json) -> str:
     """What a spec would run, and what it would take."""
     hours = "no estimate" if told["hours"] is None else f"about {told['hours']:.3g} h by {told['hours_from']}"
-    limit = f", ends after {told['budget_hours']:g} h at the latest" if told["budget_hours"] else ""
+    limits = {"h": told["budget_hours"], "GPU hours": told["budget_gpu_hours"]}
+    limit = "".join(f", ends after {most:g} {unit} at the latest" for unit, most in limits.items() if most)
     lines = [
         f"{told['experiment']}: {times(told['trials'], 'trial')} of {times(told['epochs'], 'epoch')}, "
         f"by {told['algorithm']}, for {'less' if told['mode'] == 'min' else 'more'} {told['metric']}",

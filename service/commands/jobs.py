@@ -138,7 +138,7 @@ def change(name: str, priority: int | None, budget: dict[str, float | None], *, 
     limits = {key: value for key, value in budget.items() if value is not None}
     changes = ({} if priority is None else {"priority": priority}) | ({"budget": limits} if limits else {})
     if not changes:
-        raise SettingError("set: say what changes: --priority, --hours or --trials")
+        raise SettingError("set: say what changes: --priority, --hours, --gpu-hours or --trials")
     with job_service(Settings.read()) as jobs:
         job = jobs.change(name, changes)
     if json:

@@ -92,7 +92,7 @@ def test_priority_and_budget_are_changed_where_they_may_be(fusegpt: Fusegpt, job
     assert fusegpt("set", "night", "--priority", "5000").code == 2
     assert fusegpt("set", "night", "--hours", "-1").code == 2
     nothing = fusegpt("set", "night")
-    assert (nothing.code, "--priority, --hours or --trials" in nothing.err) == (2, True)
+    assert (nothing.code, "--priority, --hours, --gpu-hours or --trials" in nothing.err) == (2, True)
 
 
 @pytest.mark.parametrize("verb", ["status", "logs", "cancel", "pause", "resume"])

@@ -9,6 +9,7 @@ from fusegpt.experiment import Resources
 from service.api import fitting
 from service.api.access import Access
 from service.api.services import Services
+from service.api.wire import Plan
 from service.cluster.probe import Measured
 from service.jobs.store import JobStore
 from service.registry import Registry
@@ -60,7 +61,7 @@ def test_what_takes_far_longer_than_its_budget_is_refused(fusegpt: Fusegpt, meas
     del measured
     told = fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.03", "--name", "long")
     assert told.code == 2
-    assert "error: search.budget.hours: is 0.03, and all trials take about 0.07 h by the probe" in told.err
+    assert "error: search.budget.hours: is 0.03, and all trials take about 0.07 by the probe" in told.err
     assert store.jobs() == []
     assert fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.05", "--name", "near").code == 0
     forced = fusegpt("submit", "norms", *CHANGED, "--set", "search.budget.hours=0.03", "--name", "long", "--force")
@@ -79,6 +80,12 @@ def test_a_worker_that_no_machine_can_hold_is_refused(
     assert "--force" in told.err
     assert fusegpt("plan", "norms", *CHANGED, "--force").code == 0
     assert fusegpt("plan", "norms", *CHANGED, "--json").json["refusals"] != []
+
+
+def test_gpu_hours_are_those_of_the_gpus_that_are_held() -> None:
+    plan = Plan.model_construct(hours=2.0, hours_from="the probe", gpus=4.0, budget_hours=1.5, budget_gpu_hours=3.0)
+    (said,) = fitting._time(plan)
+    assert said.startswith("search.budget.gpu_hours: is 3, and all trials take about 8 by the probe")
 
 
 def test_workers_that_fit_alone_and_not_together_are_refused(
