@@ -50,21 +50,21 @@ class Sketcher:
         self._pause_s = PAUSE_S if pause_s is None else pause_s
         self._next_at = time.monotonic() + self._pause_s
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def nudge(self) -> None:
         """There is something new. Returns at once."""
         busy = self._thread is not None and self._thread.is_alive()
-        if busy or time.monotonic() < self._next_at:
+        if self._closed or busy or time.monotonic() < self._next_at:
             return
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Return when nothing is being drawn, and never draw again."""
-        self._next_at = float("inf")
+        self._closed = True
         if self._thread is not None:
             self._thread.join()
-        self._next_at = float("inf")
 
     def _run(self) -> None:
         began = time.monotonic()

@@ -168,6 +168,8 @@ class Tracker:
 
     def close(self) -> None:
         """Carry what is left to MLflow, for a limited time. What could not be carried stays, and is said."""
+        if self._sketcher is not None:
+            self._sketcher.close()
         with self._lock:
             writer, spool, self._writer, self._spool = self._writer, self._spool, None, None
         if writer is None or spool is None:
