@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from service.errors import NotFound, Refused
 from service.registry import side_by_side
 from service.registry.files import checked, fetched
-from service.registry.gate import Check, Decision, Evaluation, GateConfig, decided, judge, judge_first
+from service.registry.gate import Decision, GateConfig
+from service.registry.judging import Comparer, Evaluator, Judging, decision_of, evaluate_on_test, headline_of
 from service.registry.rollout import Challenger, Ended, Lineup, Rollout
 from service.registry.version import SHA256, WITHDRAWN, Version, version_of
 from service.settings import Settings
@@ -30,26 +31,6 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in MLflow
 ROLLOUT = "fusegpt.rollout"
-
-# (folder of the model, cache of packed data) -> its figures on the test split.
-Evaluator = Callable[[Path, Path], Evaluation]
-# (folder of the challenger, folder of the champion, what is asked) -> both side by side.
-Comparer = Callable[[Path, Path, GateConfig], side_by_side.Comparison]
-
-
-def evaluate_on_test(folder: Path, cache: Path) -> Evaluation:
-    """The library's own evaluation."""
-    from fusegpt.training.evaluate import evaluate
-
-    return evaluate(folder, cache, "test")
-
-
-def headline_of(folder: Path) -> Metric:
-    """What the models of this experiment are judged by."""
-    from fusegpt.training.checkpoint import read_experiment
-
-    experiment = read_experiment(folder)
-    return experiment.task.build(experiment).headline
 
 
 class Registry:
@@ -64,7 +45,7 @@ class Registry:
         compare: Comparer = side_by_side.compare,
     ) -> None:
         self._settings = settings
-        self._evaluate, self._headline, self._compare = evaluate, headline, compare
+        self._judging = Judging(evaluate, headline, compare)
         self._gate = gate or GateConfig()
 
     def register(self, name: str, folder: Path, run_id: str, metrics: Mapping[str, float]) -> Version:
@@ -242,38 +223,9 @@ class Registry:
     def _decide(
         self, challenger: Version, champion: Version | None, force: bool, rollout: Rollout | None, gate: GateConfig
     ) -> Decision:
-        checks = self._checks(challenger, champion, gate)
-        if rollout and rollout.mode == "shadow":
-            decision = decided([check for check in checks if check.name == "signature"])
-            decision = replace(decision, checks=checks)
-        else:
-            decision = decided(checks)
-        who = f"version {challenger.number} of {challenger.name}"
-        against = "" if champion is None else f" (champion: version {champion.number})"
-        forced = force and not decision.accepted
-        accepted = decision.accepted or forced
-        tried = f"{rollout.told}: " if rollout and accepted else ""
-        return replace(
-            decision,
-            accepted=accepted,
-            reason=f"{tried}{who} {'is forced though it ' if forced else ''}{decision.reason}{against}",
-            challenger=challenger.number,
-            champion=champion.number if champion else None,
-            forced=forced,
-        )
-
-    def _checks(self, challenger: Version, champion: Version | None, gate: GateConfig) -> tuple[Check, ...]:
-        folder, cache = self.download(challenger), self._settings.cache
-        metric, new = self._headline(folder), self._evaluate(folder, cache)
-        if champion is None:
-            return (judge_first(metric, new, gate),)
-        try:
-            before = self.download(champion)
-            old, beside = self._evaluate(before, cache), self._compare(folder, before, gate)
-        except (ValueError, Refused) as error:
-            told = f"cannot be compared: the champion cannot be judged any more ({error})"
-            return (Check("error", False, told),)
-        return (judge(metric, new, old, gate), *side_by_side.checks(beside, gate))
+        before = (lambda: self.download(champion)) if champion else None
+        checks = self._judging.checks(self.download(challenger), before, self._settings.cache, gate)
+        return decision_of(checks, challenger, champion, force, rollout)
 
     def _keep(self, version: Version, decision: Decision) -> None:
         """On the version as it stands now, and in its run for good: a version may be judged more than once."""

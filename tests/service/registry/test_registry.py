@@ -168,7 +168,7 @@ def test_a_champion_that_can_no_longer_be_judged_is_replaced_by_force_only(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.promote("toy", 2)
-    monkeypatch.setattr(registry, "_evaluate", evaluate_all_but_good)
+    monkeypatch.setattr(registry._judging, "evaluate", evaluate_all_but_good)
     refused = registry.promote("toy", 3)
     assert not refused.accepted
     assert "the champion cannot be judged any more (experiment.json: n_layer is no setting)" in refused.reason
