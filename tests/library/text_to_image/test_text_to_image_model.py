@@ -105,6 +105,15 @@ def test_the_divergence_is_0_of_the_uniform_and_log_k_of_certainty() -> None:
     torch.testing.assert_close(divergence(certain), torch.full((2,), math.log(5)))
 
 
+def test_codes_of_a_line_and_of_a_column_begin_with_something_in_common() -> None:
+    model = SMALL.build(SIDE_PX, WORDS, MAX_WORDS)
+    places = model.gpt.wpe.weight[MAX_WORDS:].view(model.side, model.side, SMALL.n_embd)
+    lines, columns = places.chunk(2, dim=-1)
+    assert torch.equal(lines, lines[:, :1].expand_as(lines))
+    assert torch.equal(columns, columns[:1].expand_as(columns))
+    assert len(places.flatten(0, 1).unique(dim=0)) == model.side**2
+
+
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
 def test_with_kept_keys_and_values_the_same_codes_are_drawn(guidance: float) -> None:
     model, (_, caption) = build().eval(), batch()

@@ -17,7 +17,10 @@ from fusegpt.models.gpt.config import GPTConfig
 from fusegpt.models.gpt.model import GPT
 from fusegpt.models.text_to_image.config import TextToImageConfig
 from fusegpt.models.text_to_image.discrete_vae import DiscreteVae, divergence
+from fusegpt.nn.positions import sinusoidal
 
+# How large the codes' positions are at first: tokens begin at 0.02.
+PLACE = 0.1
 PARTS = ("reconstruction", "kl", "codes", "caption")
 
 
@@ -40,6 +43,8 @@ class TextToImage(nn.Module):
         self.side = image_px // config.patch_px
         self.vae = DiscreteVae(config)
         self.gpt = GPT(_gpt(config, max_words + self.side**2), words + config.codes)
+        with torch.no_grad():
+            self.gpt.wpe.weight[max_words:] = PLACE * _places(self.side, config.n_embd)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -97,6 +102,13 @@ class TextToImage(nn.Module):
 def _ink(image: torch.Tensor) -> torch.Tensor:
     """What a picture has that white paper has not, 0 to 1: the VAE's networks are at rest where nothing is drawn."""
     return 1 - image.float() / 255
+
+
+def _places(side: int, n_embd: int) -> torch.Tensor:
+    """(N, n_embd): half of each row tells the line by sines, half the column, for a picture is no line of text."""
+    line, column = (sinusoidal(side, width) for width in (n_embd // 2, n_embd - n_embd // 2))
+    grid = [line[:, None].expand(-1, side, -1), column[None].expand(side, -1, -1)]  # each (h, w, width)
+    return torch.cat(grid, dim=-1).flatten(0, 1)
 
 
 def _gpt(config: TextToImageConfig, block_size: int) -> GPTConfig:
