@@ -33,7 +33,7 @@ def test_a_cancelled_trial_keeps_its_state_and_its_place_goes_to_the_next(module
     assert {trial.state for trial in trials[1:3]} <= {"finished", "failed"}
     assert 3 <= trials[0].epoch < 60
     assert trials[0].best is not None
-    assert (trials[0].folder / "checkpoint.txt").exists(), "what it came to is kept"
+    assert (trials[0].folder / "checkpoint" / "progress.json").exists(), "what it came to is kept"
     assert not (trials[3].folder / "epochs.txt").exists(), "one that had not begun never trains"
     assert trials[3].epoch == 0
     assert [record.state for record in read_trials(asked)] == [trial.state for trial in trials]
@@ -41,3 +41,22 @@ def test_a_cancelled_trial_keeps_its_state_and_its_place_goes_to_the_next(module
     assert time.monotonic() - began < 60
     again = search(asked, module_settings, [], resume=True, run_trial=standin.train)
     assert again == trials, "a search that is taken up again leaves it so"
+
+
+def test_a_population_goes_on_without_the_one_that_was_cancelled(module_settings: Settings) -> None:
+    space = {"model.resid_pdrop": {"low": 0.0, "high": 0.4}}
+    asked = search_of(
+        module_settings.runs / "population",
+        experiment(trials=4, epochs=6, algorithm="pbt", space=space, grace_epochs=2),
+    )
+
+    class Cancels(Notes):
+        def trial_reported(self, trial: Trial) -> None:
+            super().trial_reported(trial)
+            if (trial.number, trial.epoch) == (1, 2):  # it rests now, until all have come so far
+                notes.cancel(trial.folder)
+
+    trials = search(asked, module_settings, [Cancels()], run_trial=standin.train)
+    assert [trial.state for trial in trials] == ["finished", "cancelled", "finished", "finished"]
+    assert trials[1].epoch < 6
+    assert [trial.epoch for trial in trials if trial.number != 1] == [6, 6, 6]
