@@ -130,6 +130,8 @@ class Tracker:
     def trial_ended(self, trial: Trial) -> None:
         self._put_fingerprint(trial)
         tags = {"fusegpt.state": trial.state, "fusegpt.seconds": f"{trial.seconds:.3f}", "fusegpt.error": trial.error}
+        if trial.exchanges:  # what it took over from other trials of its population, and when
+            tags["fusegpt.exchanges"] = json.dumps(trial.exchanges)
         best = {} if trial.best is None else {f"best/{self._present().metric}": trial.best}
         self._put("end", trial, status=_STATUS[trial.state], epoch=trial.epoch, metrics=best, tags=tags)
         self._put_pictures(draw_trial(trial), trial)

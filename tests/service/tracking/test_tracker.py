@@ -141,6 +141,14 @@ def test_how_a_trial_ended_is_its_status_and_its_state(
     assert child.data.tags["fusegpt.error"] == trial.error
 
 
+def test_what_a_trial_took_over_from_others_is_its_tag(settings: Settings, search: Search, trial: Trial) -> None:
+    taken = {"epoch": 1, "source": 3, "value": 0.7, "drawn": {"training.lr": 0.01}}
+    trial.exchanges = [taken]
+    track(settings, search, trial, 1, 2)
+    (run,) = runs(settings, "trial")
+    assert json.loads(run.data.tags["fusegpt.exchanges"]) == [taken]
+
+
 def test_an_interrupted_search_and_what_still_ran_in_it_are_killed_until_they_are_resumed(
     settings: Settings, search: Search, trial: Trial
 ) -> None:
