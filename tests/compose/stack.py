@@ -113,10 +113,10 @@ class Stack:
         done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
         if done.returncode == 0:
             return True
-        late = time.monotonic() > self._started[name] + found.health_s
-        assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
         if not self.is_up(name):
             self._restart(found, name)
+        late = time.monotonic() > self._started[name] + found.health_s
+        assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
         return False
 
     def _restart(self, service: Service, name: str) -> None:

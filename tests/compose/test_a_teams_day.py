@@ -58,7 +58,7 @@ def test_the_first_model_is_served_and_a_later_one_once_it_is_promoted(submitted
     assert submitted
     wait_for(lambda: served(laptop) == 1, 30, "the first champion is served")
     laptop.fusegpt("submit", spec(laptop, "another-day", trials=1, epochs=1), "--follow", timeout_s=180)
-    laptop.fusegpt("promote", "fusion_waypoints", "--version", "2", "--force")
+    laptop.fusegpt("promote", "fusion_waypoints", 2, "--force", timeout_s=180)
     wait_for(lambda: served(laptop) == 2, 30, "the new champion is served")
     answer = laptop.runs(HERE / "ask_endpoint.py", "endpoint:8700", "fusion_waypoints")
     assert answer["version"] == "2"
