@@ -83,6 +83,9 @@ class InProcessJobs:
     def best(self, name: str) -> Json:
         return _json(search_routes.best(name, self._use, LOCAL))
 
+    def front(self, name: str) -> Json:
+        return _json(search_routes.front(name, self._use, LOCAL))
+
     def change(self, name: str, changes: Json) -> Json:
         changed = routes.change(name, _read(JobChange, **changes), self._use, LOCAL)
         self._set_going()

@@ -63,6 +63,10 @@ class Jobs(Protocol):
         """The best trial of a search, or of all searches of an experiment."""
         ...
 
+    def front(self, name: str) -> Json:
+        """The trials of a search with several objectives that none beats in all of them."""
+        ...
+
     def change(self, name: str, changes: Json) -> Json:
         """Change a job's priority or budget; the job as it stands then."""
         ...
@@ -159,6 +163,9 @@ class HttpJobs(Line):
 
     def best(self, name: str) -> Json:
         return self._asked("GET", f"{_path(name, 'searches')}/best")
+
+    def front(self, name: str) -> Json:
+        return self._asked("GET", f"{_path(name, 'searches')}/front")
 
     def change(self, name: str, changes: Json) -> Json:
         return self._asked("PATCH", _path(name), json=changes)

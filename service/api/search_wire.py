@@ -78,6 +78,15 @@ class SearchList(Config):
     champions: dict[str, int | None] = Field(description="Experiment -> its champion's version; null for none.")
 
 
+class FrontView(Config):
+    """The trials of a search that none beats in all of its objectives."""
+
+    search: str = Field(description="The search's name.")
+    metric: str = Field(description="What decides.")
+    objectives: list[str] = Field(description="What is to be small beside it.")
+    front: list[dict[str, Any]] = Field(description="The trials, the best by the metric first.")
+
+
 class BestView(Config):
     """A best trial and its search."""
 

@@ -10,12 +10,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 import experiments
+from fusegpt.config import SettingError
 from service.api.access import Viewer
 from service.api.problems import problems
-from service.api.search_wire import BestView, SearchList, SearchTrialView, SearchView
+from service.api.search_wire import BestView, FrontView, SearchList, SearchTrialView, SearchView
 from service.api.services import Services, Use
+from service.cluster.record import SEARCH, read_search, read_trials
 from service.errors import NotFound
+from service.events import front_of
 from service.jobs.job import NAME
+from service.progress.record import trial_json
 from service.tracking import History, SearchRow, TrialRow
 
 router = APIRouter(prefix="/v1/searches", tags=["searches"])
@@ -61,6 +65,23 @@ def best(name: SearchOrExperiment, use: Use, _: Viewer) -> BestView:
         raise NotFound(f"{row.name}: its trials are not in MLflow yet")
     first = min(reported, key=lambda trial: sign * (trial.best or 0.0))
     return BestView(search=SearchView.of(row), trial=_views(use, row, [first])[0])
+
+
+@router.get("/{name}/front", responses=problems(404))
+def front(name: Name, use: Use, _: Viewer) -> FrontView:
+    """The trials of a search with several objectives that none beats in all of them. 422 where it has only one."""
+    folder = use.settings.runs / name
+    if not (folder / SEARCH).is_file():
+        raise NotFound(f"there is no search {name!r} among the records of this service")
+    search = read_search(folder)
+    objectives = search.experiment.search.objectives
+    if not objectives:
+        raise SettingError(
+            f"{name}: has no search.objectives beside {search.metric}; fusegpt best {name} shows its best"
+        )
+    trials = front_of(search, [record.trial(search) for record in read_trials(search)])
+    told = [trial_json(trial) for trial in trials]
+    return FrontView(search=name, metric=search.metric, objectives=list(objectives), front=told)
 
 
 def _views(use: Services, search: SearchRow, rows: list[TrialRow]) -> list[SearchTrialView]:

@@ -12,14 +12,10 @@ import typer
 import experiments
 from fusegpt.config import SettingError
 from service.cli import show
-from service.cluster.record import SEARCH, read_search, read_trials
 from service.commands import job_text
 from service.commands.jobs import job_service
 from service.commands.watch import watch
-from service.errors import NotFound
-from service.events import front_of
 from service.progress.board import drawn
-from service.progress.record import trial_json
 from service.settings import Settings
 
 LOOK_S = 3.0  # MLflow takes its time to list runs
@@ -59,25 +55,16 @@ def best(name: str, *, json: bool) -> None:
 
 
 def pareto(name: str, *, json: bool) -> None:
-    """The trials of one of this machine's searches that none beats in all objectives, the best by the metric first."""
-    settings = Settings.read()
-    if not (settings.runs / name / SEARCH).is_file():
-        raise NotFound(f"there is no search {name!r} in {settings.runs}")
-    search = read_search(settings.runs / name)
-    objectives = search.experiment.search.objectives
-    if not objectives:
-        raise SettingError(
-            f"{name}: has no search.objectives beside {search.metric}; fusegpt best {name} shows its best"
-        )
-    front = front_of(search, [record.trial(search) for record in read_trials(search)])
+    """The trials of a search that none beats in all of its objectives, the best by the metric first."""
+    with job_service(Settings.read()) as jobs:
+        told = jobs.front(name)
     if json:
-        return show({"search": name, "metric": search.metric, "front": [trial_json(trial) for trial in front]})
-    typer.echo(
-        f"{'trial':<14} {search.metric:<14} {'  '.join(f'{objective:<12}' for objective in objectives)}  settings"
-    )
-    for trial in front:
-        costs = "  ".join(f"{trial.metrics[objective]:<12.6g}" for objective in objectives)
-        typer.echo(f"{trial.id:<14} {trial.best:<14.4g} {costs}  {drawn(trial.drawn)}")
+        return show(told)
+    objectives = told["objectives"]
+    typer.echo(f"{'trial':<14} {told['metric']:<14} {'  '.join(f'{each:<12}' for each in objectives)}  settings")
+    for trial in told["front"]:
+        costs = "  ".join(f"{trial['metrics'][each]:<12.6g}" for each in objectives)
+        typer.echo(f"{trial['id']:<14} {trial['best']:<14.4g} {costs}  {drawn(trial['drawn'])}")
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from job_modes import Fusegpt
 from tracked import track
 
 import experiments
+from service.cluster.record import TrialRecord, write_search, write_trial
+from service.events import Search
 from service.jobs.job import Job
 from service.jobs.store import JobStore
 from service.settings import Settings
@@ -58,6 +61,22 @@ def test_the_best_is_that_of_a_search_or_of_an_experiment(fusegpt: Fusegpt) -> N
     assert fusegpt("best", "norms").code == 3
     missed = fusegpt("best", "earli")
     assert (missed.code, missed.err) == (3, "error: there is no search 'earli' (did you mean early?)\n")
+
+
+def test_the_front_of_a_search_with_several_objectives_is_shown(fusegpt: Fusegpt, settings: Settings) -> None:
+    asked = experiments.load("row_classifier").override({"search.objectives": ["parameters"]})
+    search = Search("several", asked, settings.runs / "several", "val/accuracy", "max")
+    write_search(search)
+    for number, (value, parameters) in enumerate([(0.9, 500.0), (0.8, 100.0), (0.7, 200.0)]):
+        metrics = {"val/accuracy": value, "parameters": parameters}
+        write_trial(search, TrialRecord(number=number, drawn={}, state="finished", values={1: value}, metrics=metrics))
+    told = fusegpt("best", "several", "--pareto")
+    assert told.code == 0, told.err
+    assert [line.split()[0] for line in told.out.splitlines()] == ["trial", "trial_00000", "trial_00001"]
+    write_search(replace(search, experiment=asked.override({"search.objectives": []})))
+    missed = fusegpt("best", "several", "--pareto")
+    assert (missed.code, "several: has no search.objectives beside val/accuracy" in missed.err) == (2, True)
+    assert fusegpt("best", "never", "--pareto").code == 3
 
 
 def test_searches_that_were_no_jobs_are_compared_too(fusegpt: Fusegpt) -> None:
