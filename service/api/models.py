@@ -70,7 +70,7 @@ def rollback(name: Name, use: Use, _: Admin) -> Ended:
     _known(name)
     ended = use.registry.end(name)
     champion = VersionView.of(ended.champion, ended.champion.number)
-    return Ended(**champion.model_dump(), withdrawn=ended.withdrawn)
+    return Ended(**champion.model_dump(), ended=ended.withdrawn)
 
 
 def _finite(told: Any) -> Any:

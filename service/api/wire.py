@@ -144,6 +144,7 @@ class VersionView(Config):
     metrics: dict[str, float | None] = Field(description="Figures of its training.")
     created: AwareDatetime = Field(description="When it was registered.")
     reason: str = Field(description="What the gate said, if it was asked.")
+    withdrawn: str = Field(description="Why it was taken out of the traffic; empty where it was not.")
 
     @classmethod
     def of(cls, version: Version, champion: int | None) -> VersionView:
@@ -155,13 +156,14 @@ class VersionView(Config):
             metrics={key: finite(value) for key, value in version.metrics.items()},
             created=version.created,
             reason=version.reason,
+            withdrawn=version.withdrawn,
         )
 
 
 class Ended(VersionView):
     """The champion after a rollback."""
 
-    withdrawn: int = Field(description="The version that is out of the traffic now.")
+    ended: int = Field(description="The version that is out of the traffic now.")
 
 
 class Comparison(Config):

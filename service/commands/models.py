@@ -72,7 +72,7 @@ def rollback(name: str, *, json: bool) -> None:
     if settings.address:
         with closing(HttpModels(settings.address, settings.token)) as models:
             told = models.rollback(name)
-        number, withdrawn = int(told["version"]), int(told["withdrawn"])
+        number, withdrawn = int(told["version"]), int(told["ended"])
     else:
         ended = Registry(settings).end(name)
         number, withdrawn = ended.champion.number, ended.withdrawn
