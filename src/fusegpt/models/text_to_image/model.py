@@ -21,14 +21,14 @@ from fusegpt.nn.positions import sinusoidal
 
 # How large the codes' positions are at first: tokens begin at 0.02.
 PLACE = 0.1
-PARTS = ("reconstruction", "kl", "codes", "caption")
 
 
 class TextToImage(nn.Module):
     """Both parts, trained one after the other: `vae_steps` steps the VAE, then the GPT on codes that stay as they are.
 
-    The part that rests has gradients of 0 and not none, so that several workers can train it. With weight decay it
-    would still move.
+    In the VAE's steps the GPT learns the captions' words alone. Were it to rest, Adam's means would rest at 0 with it,
+    and its first real steps would be ten times too long. The VAE rests with gradients of 0, not none, so that several
+    workers can train it; with weight decay it would still move.
     """
 
     steps: torch.Tensor
@@ -55,32 +55,35 @@ class TextToImage(nn.Module):
         of_vae = int(self.steps) < self.config.vae_steps
         if self.training:
             self.steps += 1
-        losses = self._of_vae(image) if of_vae else self._of_gpt(image, caption)
-        resting = self.gpt if of_vae else self.vae
-        losses["loss"] = losses["loss"] + sum(parameter.sum() for parameter in resting.parameters()) * 0
-        nothing = torch.zeros_like(losses["loss"]).detach()
-        return {**dict.fromkeys(PARTS, nothing), **losses}
+        return self._of_vae(image, caption) if of_vae else self._of_gpt(image, caption)
 
-    def _of_vae(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _of_vae(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
         ink = _ink(image)
         rebuilt, logits = self.vae(ink)
         error = (rebuilt.float() - ink).square().flatten(1).mean(1)
         kl = divergence(logits)
-        return {"loss": error + self.config.kl_weight * kl, "reconstruction": error, "kl": kl}
+        words = self._surprise(caption).mean(1)
+        loss = error + self.config.kl_weight * kl + words
+        return {"loss": loss, "reconstruction": error, "kl": kl, "caption": words, "codes": torch.zeros_like(loss)}
 
     def _of_gpt(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             codes = self.encode(image)
         told = self.nats(self._hidden(caption), codes)
-        return {"loss": told["codes"] + self.config.caption_weight * told["caption"], **told}
+        at_rest = sum(parameter.sum() for parameter in self.vae.parameters()) * 0
+        loss = told["codes"] + self.config.caption_weight * told["caption"] + at_rest
+        return {"loss": loss, **told, **dict.fromkeys(("reconstruction", "kl"), torch.zeros_like(loss))}
 
     def nats(self, caption: torch.Tensor, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """How surprising the words are and the codes after them, in nats a token: (B, L), (B, N) -> each (B,)."""
         tokens = torch.cat([caption, self.words + codes], dim=1)
-        logits = self.gpt(tokens[:, :-1]).float()  # (B, L + N - 1, V)
-        surprise = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
-        words = self.max_words - 1
+        surprise, words = self._surprise(tokens), self.max_words - 1
         return {"caption": surprise[:, :words].mean(1), "codes": surprise[:, words:].mean(1)}
+
+    def _surprise(self, tokens: torch.Tensor) -> torch.Tensor:
+        """How surprising each token but the first is, in nats: (B, T) -> (B, T - 1)."""
+        logits = self.gpt(tokens[:, :-1]).float()  # (B, T - 1, V)
+        return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
 
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8 -> the codes, (B, N)."""
