@@ -57,7 +57,7 @@ def _sentences(outcome: Outcome) -> Iterator[str]:
         if trial.error:
             yield f"trial {trial.number} {trial.state}: {trial.error}"
     if outcome.redrawn:
-        yield f"{outcome.redrawn} draws had more than search.constraints.parameters.max, and others were drawn instead"
+        yield f"redrawn:    {outcome.redrawn} that had too many parameters (search.constraints.parameters.max)"
     if outcome.ended:
         yield f"ended:      {outcome.ended}"
     if best is None or best.best is None:
