@@ -14,6 +14,7 @@ from tiny_spec import spec
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
+MODEL = "http://endpoint:8700/v1/model"
 SPREAD, TRIALS, EPOCHS = "over-both-hosts", 1, 2
 
 
@@ -56,17 +57,23 @@ def test_the_job_stands_in_mlflow_for_who_browses(submitted: Any, laptop: Laptop
 
 def test_the_first_model_is_served_and_a_later_one_once_it_is_promoted(submitted: Any, laptop: Laptop) -> None:
     assert submitted
-    wait_for(lambda: served(laptop) == 1, 30, "the first champion is served")
+    wait_for(lambda: served(laptop) == 1, 60, "the first champion is served")
     laptop.fusegpt("submit", spec(laptop, "another-day", trials=1, epochs=1), "--follow", timeout_s=180)
     laptop.fusegpt("promote", "fusion_waypoints", 2, "--force", timeout_s=180)
-    wait_for(lambda: served(laptop) == 2, 30, "the new champion is served")
+    wait_for(lambda: served(laptop) == 2, 60, "the new champion is served")
     answer = laptop.runs(HERE / "ask_endpoint.py", "endpoint:8700", "fusion_waypoints")
     assert answer["version"] == "2"
     assert len(answer["waypoints"][0]) == 4
 
 
 def served(laptop: Laptop) -> int:
-    return int(laptop.runs(ASK, "http://endpoint:8700/v1/model")["version"])
+    """The version that answers; 0 while there is none."""
+    try:
+        return int(laptop.runs(ASK, MODEL)["version"])
+    except AssertionError as error:
+        if "HTTP Error 503" not in str(error):
+            raise
+        return 0
 
 
 def test_without_a_token_nothing_is_told(laptop: Laptop) -> None:
