@@ -19,9 +19,13 @@ import sys
 from pathlib import Path
 
 OPEN_SECTIONS = ("frontend prometheus", "listen stats")
-# What HAProxy can keep of a request to ask again: a camera's picture and 120,000 points are 3.3 MB. Memory is taken
-# only as far as it is filled.
+# What HAProxy can keep of a request to ask again: a camera's picture and 120,000 points are 3.3 MB. Keeping it copies
+# the buffer (0.4 to 0.7 ms of CPU); without a cache of buffers each would be taken from the system anew (4 ms).
 BUFFER_BYTES = 4 * 1024 * 1024
+MEMORY = f"""\
+    tune.bufsize {BUFFER_BYTES}
+    tune.memory.hot-size {16 * BUFFER_BYTES}
+"""
 REPLACED = ("retry-on", "retries", "option redispatch", "errorfile", "timeout http-request")
 DEFAULTS = """\
     retry-on conn-failure empty-response junk-response
@@ -34,6 +38,7 @@ DEFAULTS = """\
     errorfile 503 {folder}/503.http
     errorfile 504 {folder}/503.http
 """
+ADDED = {"global": MEMORY, "defaults": DEFAULTS}
 ANSWERS = {
     408: ("Request Timeout", "the request did not arrive within 30 s", ""),
     503: ("Service Unavailable", "no replica answers at this moment", "Retry-After: 1\r\n"),
@@ -62,11 +67,10 @@ def revised(configuration: str, folder: Path) -> str:
             continue
         if "stats socket" in line:
             line = line.replace("mode 666", "mode 600")
-        elif told.startswith("tune.bufsize"):
-            line = f"    tune.bufsize {BUFFER_BYTES}"
+        if told.startswith(("tune.bufsize", "tune.memory.hot-size")):
+            continue
         kept.append(line)
-        if told == "defaults":
-            kept.extend(DEFAULTS.format(folder=folder).splitlines())
+        kept.extend(ADDED.get(told, "").format(folder=folder).splitlines())
     return "\n".join(kept) + "\n"
 
 
