@@ -14,7 +14,7 @@ from fusegpt.config import SettingError
 from fusegpt.models.sequence.config import Sampling
 from fusegpt.models.text_to_image.config import TextToImageConfig
 from fusegpt.models.text_to_image.discrete_vae import divergence
-from fusegpt.models.text_to_image.generate import generate
+from fusegpt.models.text_to_image.generate import _guided, _marks, generate
 from fusegpt.models.text_to_image.model import TextToImage
 
 WORDS, MAX_WORDS, SIDE_PX = 7, 3, 16
@@ -127,13 +127,22 @@ def test_a_caption_gets_its_picture_whoever_else_asks_and_another_seed_another()
     assert not torch.equal(together, generate(model, caption, Sampling(seed=1), 2.0))
 
 
-def test_guidance_leads_away_from_what_is_drawn_without_a_caption() -> None:
+def test_guidance_goes_from_no_caption_through_the_caption_and_beyond() -> None:
+    told, blank = torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 1.0]])
+    both = torch.cat([told, blank])
+    torch.testing.assert_close(_guided(both, 0.0), blank)
+    torch.testing.assert_close(_guided(both, 3.0), torch.tensor([[7.0, -2.0]]))
+    assert torch.equal(_guided(told, 1.0), told)
+
+
+def test_without_any_guidance_the_caption_counts_for_nothing() -> None:
     model, (_, caption) = build().eval(), batch(4)
-    blank = torch.zeros_like(caption)
-    likeliest = Sampling(temperature=0)
-    none = generate(model, caption, likeliest, 0.0)
-    assert torch.equal(none, generate(model, blank, likeliest, 1.0))
-    assert not torch.equal(none, generate(model, caption, likeliest, 5.0))
+    none = generate(model, caption, SAMPLING, 0.0)
+    marks = _marks(caption, model.side**2, SAMPLING.seed)
+    assert not torch.equal(none, generate(model, caption, SAMPLING, 5.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fusegpt.models.text_to_image.generate._marks", lambda *_: marks)
+        assert torch.equal(none, generate(model, torch.zeros_like(caption), SAMPLING, 1.0))
 
 
 def test_training_hides_captions_and_judging_hides_none() -> None:
