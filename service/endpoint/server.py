@@ -57,7 +57,7 @@ def serve(
     )
     port = _port(settings)
     with (
-        ingress.prepared(settings.home / "ingress") as behind_haproxy,
+        ingress.prepared(settings.home / "ingress", config.keep_bytes) as behind_haproxy,
         connect(settings, serve=behind_haproxy) as cluster,
     ):
         _deploy(settings.host, port, name, config, replica)

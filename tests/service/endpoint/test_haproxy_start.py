@@ -43,23 +43,31 @@ CONFIGURATION = textwrap.dedent("""\
 
 
 def test_only_the_endpoints_own_port_is_left_to_listen_on() -> None:
-    revised = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"))
+    revised = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"), KEEP)
     assert [line.strip() for line in revised.splitlines() if "bind" in line] == ["bind 127.0.0.1:8700"]
     assert "mode 600 level admin" in revised
     assert "backend default_backend" in revised
 
 
 def test_an_endpoint_for_all_interfaces_stays_one() -> None:
-    assert "bind *:8700" in haproxy_start.revised(CONFIGURATION.replace("127.0.0.1:8700", "*:8700"), Path())
+    assert "bind *:8700" in haproxy_start.revised(CONFIGURATION.replace("127.0.0.1:8700", "*:8700"), Path(), KEEP)
+
+
+def test_where_nothing_is_to_be_kept_no_request_is_waited_for() -> None:
+    revised = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"), 0)
+    assert "http-buffer-request" not in revised
+    assert "tune.bufsize 16384" in revised
+    assert "option http-buffer-request" in haproxy_start.revised(CONFIGURATION, Path("/tmp/y"), KEEP)
 
 
 def test_revising_twice_changes_nothing_more_and_says_nothing_twice() -> None:
-    once = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"))
-    assert haproxy_start.revised(once, Path("/tmp/y")) == once
+    once = haproxy_start.revised(CONFIGURATION, Path("/tmp/y"), KEEP)
+    assert haproxy_start.revised(once, Path("/tmp/y"), KEEP) == once
     assert [once.count(word) for word in SAID_ONCE] == [1] * len(SAID_ONCE)
     assert "500.http" not in once
 
 
+KEEP = 4 * 2**20
 SAID_ONCE = ("retry-on", "option redispatch", "errorfile 503", "retries", "tune.bufsize", "tune.memory.hot-size")
 REAL = """
 global
@@ -132,7 +140,7 @@ def through_haproxy(tmp_path: Path) -> Iterator[Callable[[type[BaseHTTPRequestHa
             dying, living = (ended.enter_context(listening(kind)) for kind in (other, Living))
             configuration = tmp_path / "haproxy.cfg"
             configuration.write_text(REAL.format(folder=tmp_path, port=port, dying=dying, living=living))
-            process = subprocess.Popen([ingress.launcher(tmp_path, str(binary)), "-db", "-f", str(configuration)])
+            process = subprocess.Popen([ingress.launcher(tmp_path, str(binary), KEEP), "-db", "-f", str(configuration)])
             ended.callback(process.wait)
             ended.callback(process.kill)
             wait_for(lambda: listens(port))
@@ -151,7 +159,9 @@ def test_slow_and_half_sent_requests_end_in_time_and_are_in_nobodys_way(tmp_path
         written = REAL.format(folder=tmp_path, port=port, dying=one, living=other)
         configuration = tmp_path / "haproxy.cfg"
         configuration.write_text(
-            haproxy_start.revised(written, tmp_path).replace("timeout http-request 30s", "timeout http-request 1s")
+            haproxy_start.revised(written, tmp_path, KEEP).replace(
+                "timeout http-request 30s", "timeout http-request 1s"
+            )
         )
         process = subprocess.Popen([binary, "-db", "-f", str(configuration)])
         ended.callback(process.wait)
