@@ -21,7 +21,7 @@ from service.settings import Settings
 
 
 def settings_of(tmp_path: Path, address: str = "") -> Settings:
-    return Settings(home=tmp_path / "a home", tracking_uri="", address=address)
+    return Settings(home=tmp_path / "a home", tracking_uri="", ray_address=address)
 
 
 @contextmanager
