@@ -14,7 +14,7 @@ experiment = Experiment(
     model=TextToImageConfig(),
     data=ShapesData(),
     # No decay, so that the VAE stays as it is while the GPT learns; models as small as this are slower in bf16.
-    training=TrainingConfig(epochs=6, batch_size=16, lr=4e-3, weight_decay=0.0, precision="fp32"),
+    training=TrainingConfig(epochs=16, batch_size=16, lr=4e-3, weight_decay=0.0, precision="fp32"),
     search=SearchConfig(
         space={
             "model.codes": Choice(values=(32, 64, 128, 256)),

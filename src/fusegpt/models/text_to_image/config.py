@@ -27,7 +27,7 @@ class TextToImageConfig(Config):
     vae_channels: int = Field(default=64, ge=4, description="Channels of the VAE's convolutions at the grid of codes.")
     vae_blocks: int = Field(default=1, ge=0, description="Residual blocks of the VAE's decoder.")
     vae_steps: int = Field(
-        default=500, ge=1, description="Steps of training in which the VAE learns; in those after them, the GPT."
+        default=1000, ge=1, description="Steps of training in which the VAE learns; in those after them, the GPT."
     )
     gumbel_temperature: float = Field(default=0.5, gt=0, description="Temperature at which training draws the codes.")
     kl_weight: float = Field(
