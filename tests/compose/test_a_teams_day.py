@@ -47,7 +47,8 @@ def test_the_job_stands_in_mlflow_for_who_browses(submitted: Any, laptop: Laptop
     assert submitted
     parent, children = in_mlflow(laptop, SPREAD)
     assert parent["tags"]["fusegpt.best_trial"] == "trial_00000"
-    assert parent["tags"]["fusegpt.job"] == f"http://localhost:8701/#{SPREAD}"
+    assert parent["tags"]["fusegpt.job"] == SPREAD
+    assert f"(http://localhost:8701/#{SPREAD})" in parent["tags"]["mlflow.note.content"]
     assert len(children) == TRIALS
     best = laptop.asks("best", SPREAD)
     assert best["trial"]["id"] == "trial_00000"
