@@ -139,9 +139,9 @@ def _ends(key: str, domain: Domain) -> Iterator[Any]:
 
 
 def epochs_in_all(experiment: Experiment) -> int:
-    """Epochs of all trials; with ASHA, as many as reach each rung when one in `reduction_factor` goes on."""
+    """Epochs of all trials; where some are stopped early, one in `reduction_factor` goes on at each rung."""
     search, epochs = experiment.search, experiment.training.epochs
-    if search.algorithm != "asha":
+    if not search.stops_early:
         return search.trials * epochs
     total, done, going, rung = 0, 0, search.trials, search.grace_epochs
     while done < epochs:

@@ -148,7 +148,7 @@ def _tune(
         return None
     suggestions = Suggestions(turns, ending.due)
     alone = search.experiment.resources.workers_per_trial == 1
-    early = search.experiment.search.algorithm in ("asha", "tpe", "bohb")
+    early = search.experiment.search.stops_early
     tuner = tune.Tuner(
         tune.with_resources(trainable(search, settings.cache, *work), _takes(search)),
         tune_config=tune.TuneConfig(

@@ -88,6 +88,11 @@ class SearchConfig(Config):
             self._check_population(known)
 
     @property
+    def stops_early(self) -> bool:
+        """Whether trials are stopped at rungs where they are not among the best."""
+        return self.algorithm in ("asha", "tpe", "bohb")
+
+    @property
     def costs(self) -> tuple[Cost, ...]:
         """What has to be known of every model."""
         wanted = {*self.objectives, *self.constraints.limits()}

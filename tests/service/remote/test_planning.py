@@ -31,6 +31,9 @@ def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt
     assert told["smallest"] < told["parameters"] <= told["largest"]
     assert told["smallest_flops"] < told["flops"] <= told["largest_flops"]
     assert told["epochs_in_all"] == 4 * 1 + 2 * 2 + 1 * 6
+    for algorithm, epochs in {"tpe": told["epochs_in_all"], "random": 4 * 9}.items():
+        changed = (*CHANGED, "--set", f"search.algorithm={algorithm}")
+        assert fusegpt("plan", "norms", *changed, "--json").json["epochs_in_all"] == epochs
     assert told["hours"] is None
     text = fusegpt("submit", "norms", *CHANGED, "--dry-run").out
     assert f"{told['largest']:,} (largest, {told['largest_flops'] / 1e6:.3g} MFLOP)" in text
