@@ -31,7 +31,9 @@ class TextToImageConfig(Config):
     )
     gumbel_temperature: float = Field(default=0.5, gt=0, description="Temperature at which training draws the codes.")
     kl_weight: float = Field(
-        default=2e-5, ge=0, description="Weight of the codes' divergence from the uniform, against squared error."
+        default=1e-3,
+        ge=0,
+        description="Weight of a code's divergence from the uniform, against its patch's squared error.",
     )
     caption_weight: float = Field(
         default=0.125, ge=0, description="Weight of telling the caption's own words, against telling the codes."

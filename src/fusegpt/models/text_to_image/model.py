@@ -63,7 +63,8 @@ class TextToImage(nn.Module):
         error = (rebuilt.float() - ink).square().flatten(1).mean(1)
         kl = divergence(logits)
         words = self._surprise(caption).mean(1)
-        loss = error + self.config.kl_weight * kl + words
+        numbers = 3 * self.config.patch_px**2  # of the patch that a code stands for
+        loss = numbers * error + self.config.kl_weight * kl + words
         return {"loss": loss, "reconstruction": error, "kl": kl, "caption": words, "codes": torch.zeros_like(loss)}
 
     def _of_gpt(self, image: torch.Tensor, caption: torch.Tensor) -> dict[str, torch.Tensor]:
