@@ -13,7 +13,7 @@ experiment = Experiment(
     task=TextToImageTaskConfig(),
     model=TextToImageConfig(),
     data=ShapesData(),
-    # No decay, so that the VAE stays as it is while the GPT learns; models as small as this are slower in bf16.
+    # Models as small as this are slower in bf16.
     training=TrainingConfig(epochs=16, batch_size=16, lr=4e-3, weight_decay=0.0, precision="fp32"),
     search=SearchConfig(
         space={

@@ -91,4 +91,5 @@ class Workers:
         if self.size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, find_unused_parameters=False)
+        in_parts = getattr(model, "learns_in_parts", False)  # not every step reaches every parameter
+        return DistributedDataParallel(model, device_ids=ids, find_unused_parameters=in_parts)

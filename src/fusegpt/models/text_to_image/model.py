@@ -27,10 +27,10 @@ class TextToImage(nn.Module):
     """Both parts, trained one after the other: `vae_steps` steps the VAE, then the GPT on codes that stay as they are.
 
     In the VAE's steps the GPT learns the captions' words alone. Were it to rest, Adam's means would rest at 0 with it,
-    and its first real steps would be ten times too long. The VAE rests with gradients of 0, not none, so that several
-    workers can train it; with weight decay it would still move.
+    and its first real steps would be ten times too long.
     """
 
+    learns_in_parts = True  # what rests has no gradient: even one of 0 would let Adam's momentum carry the VAE on
     steps: torch.Tensor
 
     def __init__(self, config: TextToImageConfig, image_px: int, words: int, max_words: int) -> None:
@@ -71,8 +71,7 @@ class TextToImage(nn.Module):
         with torch.no_grad():
             codes = self.encode(image)
         told = self.nats(self._hidden(caption), codes)
-        at_rest = sum(parameter.sum() for parameter in self.vae.parameters()) * 0
-        loss = told["codes"] + self.config.caption_weight * told["caption"] + at_rest
+        loss = told["codes"] + self.config.caption_weight * told["caption"]
         return {"loss": loss, **told, **dict.fromkeys(("reconstruction", "kl"), torch.zeros_like(loss))}
 
     def nats(self, caption: torch.Tensor, codes: torch.Tensor) -> dict[str, torch.Tensor]:
