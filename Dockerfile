@@ -25,6 +25,10 @@ COPY experiments experiments
 COPY service service
 RUN pip install -c constraints.txt .
 
+# The image holds no git; runs tell by this which code they are of.
+ARG COMMIT=""
+ENV FUSEGPT_COMMIT=$COMMIT
+
 # A named volume takes its owner from the folder of the image that it is first mounted on.
 RUN useradd --uid 1000 --create-home fusegpt \
  && install -d -o fusegpt -g fusegpt /var/lib/fusegpt /var/lib/mlflow

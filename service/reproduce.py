@@ -84,7 +84,7 @@ def other_data(found: Sequence[Difference]) -> Difference | None:
 
 def differences(first: Original, settings: Settings) -> list[Difference]:
     """What is other now: the commit, the versions, the data. Opens the data."""
-    then, now = History(settings).origin(first.search.name), provenance()
+    then, now = History(settings).origin(first.search.name), provenance(settings.commit)
     keys = [key for key in dict.fromkeys([*then, *now]) if key in NAMES or key.startswith("fusegpt.version.")]
     told = [
         Difference(NAMES.get(key) or key.removeprefix("fusegpt.version."), then.get(key, ""), now.get(key, ""))

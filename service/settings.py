@@ -48,6 +48,7 @@ class Settings(Config):
     )
     token: str = Field(default="", description="FUSEGPT_TOKEN: the caller's token for that API.", repr=False)
 
+    commit: str = Field(default="", description="FUSEGPT_COMMIT: the commit of the code, for an image without git.")
     jobs: int = Field(default=0, ge=0, description="FUSEGPT_JOBS: jobs at once at most; 0 runs as many as fit.")
 
     @property
@@ -94,6 +95,7 @@ class Settings(Config):
             api_port=_port(environment, "FUSEGPT_API_PORT", "8701"),
             address=_url(environment, "FUSEGPT_ADDRESS", "http://127.0.0.1:8701"),
             token=environment.get("FUSEGPT_TOKEN", ""),
+            commit=environment.get("FUSEGPT_COMMIT", ""),
             jobs=_count(environment, "FUSEGPT_JOBS"),
         )
 
@@ -114,6 +116,7 @@ class Settings(Config):
             "FUSEGPT_DATA_ROOTS": os.pathsep.join(str(root) for root in self.data_roots),
             "FUSEGPT_API_HOST": self.api_host,
             "FUSEGPT_API_PORT": str(self.api_port),
+            "FUSEGPT_COMMIT": self.commit,
             "FUSEGPT_JOBS": str(self.jobs),
         }
 

@@ -15,8 +15,11 @@ PACKAGES = ("fusegpt", "torch", "timm", "numpy", "ray", "mlflow")
 LARGEST_DIFF_BYTES = 1_000_000
 
 
-def provenance() -> dict[str, str]:
-    """Tags that say where a run comes from: MLflow's own names where it has one, else under `fusegpt.`."""
+def provenance(commit: str = "") -> dict[str, str]:
+    """Tags that say where a run comes from: MLflow's own names where it has one, else under `fusegpt.`.
+
+    `commit`: the code's where there is no git to tell it.
+    """
     tags = {
         "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",
@@ -25,7 +28,7 @@ def provenance() -> dict[str, str]:
         "fusegpt.cpus": str(os.cpu_count()),
         "fusegpt.version.python": platform.python_version(),
         **_versions(),
-        **_commit(),
+        **(_commit() or {"mlflow.source.git.commit": commit}),
     }
     return {key: value for key, value in tags.items() if value}
 

@@ -89,7 +89,7 @@ class Tracker:
         self._spool = Spool(search.folder)
         # The first use of a new database takes seconds; the thread does it while the cluster starts.
         self._writer = Writer(self._spool, self._recorder.apply, before=lambda: _carry_others(self._settings))
-        experiment, origin = search.experiment, provenance()
+        experiment, origin = search.experiment, provenance(self._settings.commit)
         tags = {
             **origin,
             "mlflow.note.content": self._description(),
