@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from programs import mounts_below_tmp
+
 NAMES = Path("/etc/netns")
 # In a new namespace of names and mounts: the host's name, and folders of its own where all containers have one.
 AS_HOST = 'hostname "$1" && shift && while [ "$1" != -- ]; do mkdir -p "$2" && mount --bind "$1" "$2" && shift 2; done'
@@ -48,7 +50,8 @@ class Host:
         log: Path | None = None,
     ) -> subprocess.Popen[str]:
         """Start a command on this host, with this environment only; what it writes goes to `log`, or to pipes."""
-        wrapped = self._wrapped(command, {str(self.folder / "tmp"): "/tmp", **(mounts or {})})
+        own = mounts_below_tmp(self.folder, self.folder / "tmp")
+        wrapped = self._wrapped(command, [*own, *(mounts or {}).items()])
         if log is None:
             return subprocess.Popen(
                 wrapped, env=dict(environment), cwd=self.folder, text=True, stdin=subprocess.DEVNULL,
@@ -87,8 +90,8 @@ class Host:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
 
-    def _wrapped(self, command: Sequence[str], mounts: Mapping[str, str]) -> list[str]:
-        pairs = [part for pair in mounts.items() for part in pair]
+    def _wrapped(self, command: Sequence[str], mounts: Sequence[tuple[object, object]]) -> list[str]:
+        pairs = [str(part) for pair in mounts for part in pair]
         enter = ["ip", "netns", "exec", self.namespace, "unshare", "--uts", "--"]
         return [*enter, "sh", "-c", AS_HOST, "sh", self.name, *pairs, "--", *command]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import postgres_image
 from compose_file import Service, document, filled, image_environment, services
 from hosts import Host, Network
+from programs import python_programs
 
 POLL_S = 0.3
 RESTARTS = 5
@@ -153,7 +153,7 @@ class Stack:
 
 def plain_environment(host: Host) -> dict[str, str]:
     """What a container has of its environment, where the programs of the image are those of this one."""
-    programs = [Path(sys.executable).parent, postgres_image.programs(), "/usr/local/bin", "/usr/bin", "/bin"]
+    programs = [*python_programs(host.folder), postgres_image.programs(), "/usr/local/bin", "/usr/bin", "/bin"]
     home = host.folder / "home"
     home.mkdir(exist_ok=True)
     return {"PATH": ":".join(map(str, filter(None, programs))), "HOME": str(home), "LANG": "C.UTF-8"}
