@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,3 +203,15 @@ def test_an_npy_file_that_declares_another_size_is_refused_before_memory_is_take
 def test_json_nested_beyond_reason_is_a_400(fuzzed: TestClient) -> None:
     assert infer(fuzzed, b"[" * 100_000)[0] == 400
     assert infer(fuzzed, b'{"inputs":' * 5000)[0] == 400
+
+
+@pytest.mark.slow
+def test_inputs_that_follow_the_readers_own_branches_find_nothing_either(tmp_path: Path) -> None:
+    """By atheris, guided by coverage, for some seconds; run the program longer by hand after a change of a reader."""
+    program = Path(__file__).parent / "guided_fuzzing.py"
+    command = [sys.executable, str(program), str(tmp_path), "-max_total_time=15", "-seed=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = re.search(r"Done (\d+) runs", done.stderr)
+    assert runs, done.stderr[-3000:]
+    assert int(runs[1]) > 1000
