@@ -103,7 +103,11 @@ def test_a_dead_replicas_counts_stay_and_its_queue_goes(engine: Engine, monkeypa
     assert 'fusegpt_queue_requests{model="tiny"} 5.0' in Totals(kept.exchange("b", living)).text().decode()
 
 
-def test_the_dashboard_asks_for_series_that_exist(client: TestClient, ask: Ask) -> None:
+def test_the_dashboard_asks_for_series_that_exist(client: TestClient, ask: Ask, engine: Engine) -> None:
+    served = engine.served()
+    engine.metrics.version_failed(served)
+    engine.metrics.shadowed(served, 0.01, {"waypoints": (0.1, 0.2)})
+    engine.metrics.shadow_dropped(served)
     ask()
     ask(speed_mps=None)
     client.post("/v1/predict", files=form())
