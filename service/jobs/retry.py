@@ -16,9 +16,11 @@ from service.errors import sentence
 
 FailureKind = Literal["lost", "unreachable", "memory", "not_finite", "spec", "data", "other"]
 
-RETRIES = 3
-RETRIED: frozenset[FailureKind] = frozenset({"lost", "unreachable"})
+# How often each class is tried again. A server that is away may be away for minutes, and a search that has run for
+# hours must not be given up for that.
+RETRIES: dict[FailureKind, int] = {"lost": 3, "unreachable": 10}
 WAIT = timedelta(seconds=5)  # before the first retry of what was unreachable; doubled each time
+LONGEST_WAIT = timedelta(minutes=5)
 
 SAID: dict[FailureKind, str] = {
     "lost": "its process or node was lost",
@@ -78,12 +80,12 @@ def failure_said(text: str) -> Failure:
 
 def may_retry(failure: Failure, retries: int) -> bool:
     """Whether a job that was started again `retries` times is started once more."""
-    return failure.kind in RETRIED and retries < RETRIES
+    return retries < RETRIES.get(failure.kind, 0)
 
 
 def pause_before(failure: Failure, retries: int) -> timedelta:
     """How long the next attempt waits: what was lost starts at once, what was unreachable needs time to come back."""
-    return WAIT * 2**retries if failure.kind == "unreachable" else timedelta(0)
+    return min(WAIT * 2**retries, LONGEST_WAIT) if failure.kind == "unreachable" else timedelta(0)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
