@@ -133,4 +133,5 @@ def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Se
     scores = read_scores(best.folder / "best")
     version = registry.register(name, best.folder / "best", tracker.run_id(best), scores.metrics)
     decision = registry.promote(name, version.number) if promote else None
+    tracker.carry_the_rest()  # MLflow may have been away when the search ended, and has come back since
     return replace(outcome, version=version, decision=decision)

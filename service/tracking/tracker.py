@@ -168,6 +168,10 @@ class Tracker:
         except Unavailable as error:
             raise ClusterUnreachable(f"MLflow at {self._settings.tracking_uri} does not answer: {error}") from error
 
+    def carry_the_rest(self) -> None:
+        """What MLflow could not be told when the search ended, now that it answers again. Never raises."""
+        _carry_others(self._settings)
+
     def close(self) -> None:
         """Carry what is left to MLflow, for a limited time. What could not be carried stays, and is said."""
         if self._sketcher is not None:

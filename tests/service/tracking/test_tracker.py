@@ -237,6 +237,29 @@ def test_mlflow_that_comes_back_in_the_middle_of_a_search_gets_everything(
     assert [step for step, _ in history(settings, child)] == [1, 2, 3]
 
 
+def test_what_was_missed_at_the_end_is_sent_as_soon_as_mlflow_answers_who_registers_the_model(
+    settings: Settings, search: Search, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = threading.Event()
+
+    def away(of: Settings) -> MlflowClient:
+        if not up.is_set():
+            raise ConnectionRefusedError("nobody there")
+        return connect(of)
+
+    monkeypatch.setattr(tracker_module, "WAIT_AWAY_S", 0.0)
+    monkeypatch.setattr("service.tracking.recorder.connect", away)
+    tracker = Tracker(settings)
+    tracker.search_started(search)
+    tracker.trial_started(trial)
+    report(tracker, trial, 1)
+    end(tracker, search, trial)
+    up.set()
+    tracker.carry_the_rest()
+    (parent,), (child,) = runs(settings, "search"), runs(settings, "trial")
+    assert (parent.info.status, child.info.status) == ("FINISHED", "FINISHED")
+
+
 def test_the_next_search_sends_what_an_earlier_one_could_not(
     settings: Settings, search: Search, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
