@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -209,7 +210,16 @@ def test_json_nested_beyond_reason_is_a_400(fuzzed: TestClient) -> None:
 def test_inputs_that_follow_the_readers_own_branches_find_nothing_either(tmp_path: Path) -> None:
     """By atheris, guided by coverage, for some seconds; run the program longer by hand after a change of a reader."""
     program = Path(__file__).parent / "guided_fuzzing.py"
-    command = [sys.executable, str(program), str(tmp_path), "-max_total_time=15", "-seed=1"]
+    # A process begins with the largest memory of the one that started it: the limit is what comes on top.
+    limit_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024 + 1024
+    command = [
+        sys.executable,
+        str(program),
+        str(tmp_path),
+        "-max_total_time=15",
+        "-seed=1",
+        f"-rss_limit_mb={limit_mb}",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     runs = re.search(r"Done (\d+) runs", done.stderr)
