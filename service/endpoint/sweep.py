@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from io import BytesIO
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from service.endpoint.problem import FieldError
 NPY_MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 4096
 FLOATS = (np.float16, np.float32, np.float64)
+# A header that is no dict goes through NumPy's reader of Python 2's headers, whose tokenizer has an error of its own.
+BROKEN = (ValueError, SyntaxError, TypeError, KeyError, OverflowError, RecursionError, MemoryError, TokenError)
 
 
 def decode_sweep(
@@ -61,7 +64,7 @@ def _header(content: bytes | bytearray, name: str) -> tuple[tuple[int, ...], boo
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
-    except (ValueError, SyntaxError, TypeError, KeyError, OverflowError, RecursionError, MemoryError) as error:
+    except BROKEN as error:
         raise FieldError(422, name, f"the header of the .npy file is broken: {_first_line(error)}") from None
     return shape, bool(fortran), dtype, file.tell()
 
