@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -125,21 +124,3 @@ def test_a_text_may_come_as_bytes_and_in_a_list_of_one() -> None:
 def test_settings_that_do_not_fit_are_refused_by_name(settings: dict[str, object], wrong: str) -> None:
     with pytest.raises(SettingError, match=wrong):
         experiments.load("translation").override(settings)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("sacrebleu") is not None, reason="sacreBLEU is installed")
-def test_bleu_without_sacrebleu_is_refused_with_what_to_install() -> None:
-    with pytest.raises(SettingError, match=r"task\.metric: sentence_bleu needs sacreBLEU; install it"):
-        task_of(small(**{"task.metric": "sentence_bleu"}))
-
-
-def test_bleu_of_equal_texts_is_100(tmp_path: Path) -> None:
-    pytest.importorskip("sacrebleu")
-    from fusegpt.tasks.translation.bleu import corpus_bleu, sentence_bleu
-
-    texts = ["the cat is on the mat", "there is a cat on the mat"]
-    assert sentence_bleu(texts, texts) == pytest.approx([100.0, 100.0])
-    assert corpus_bleu(texts, texts) == pytest.approx(100.0)
-    task = task_of(small(**{"task.metric": "sentence_bleu"}))
-    figures = task.metrics(task.build_model().eval(), task.open_splits(tmp_path).val.batch(np.arange(2)))
-    assert figures["sentence_bleu"].shape == (2,)
