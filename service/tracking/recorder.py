@@ -48,6 +48,7 @@ class Recorder:
             "report": self._report,
             "tags": self._tags,
             "end": self._end,
+            "settle": self._settle,
             "artifact": self._artifact,
         }
         with _told_apart():
@@ -81,6 +82,18 @@ class Recorder:
         run_id = self._run(record)
         self._log(run_id, record, step=int(record.get("epoch", 0)))
         self._client.set_terminated(run_id, status=record["status"], end_time=record["at"])
+
+    def _settle(self, record: Record) -> None:
+        """The end of trials whose runs still run: the process that was to tell it has died. Others stay as they are."""
+        search = quoted(record["search"])
+        wanted = f"tags.`fusegpt.search` = {search} and attributes.status = 'RUNNING'"
+        experiment = experiment_id(self._client, self._settings, record["experiment"])
+        for run in self._client.search_runs([experiment], wanted):
+            trial = run.data.tags.get("fusegpt.trial", "")
+            if trial in record["ended"]:
+                report, end = record["ended"][trial]
+                self._report({**record, "trial": trial, **report})
+                self._end({**record, "trial": trial, **end})
 
     def _tags(self, record: Record) -> None:
         self._log(self._run(record), record, step=0)

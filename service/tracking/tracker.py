@@ -117,23 +117,20 @@ class Tracker:
             "fusegpt.seed": str(experiment.training.seed),
         }
         self._put("trial", trial, name=f"{search.name}/{trial.number:03d}", params=_params(settings), tags=tags)
+        if trial.epoch:  # taken up again: its last epoch may have been on the disk, and not yet here, when all ended
+            self._put("report", trial, **_report(trial))
 
     @_never_raises
     def trial_reported(self, trial: Trial) -> None:
-        metrics = {key: float(value) for key, value in trial.metrics.items()}
-        if self._present().metric in metrics:
-            self._told.setdefault(trial.id, {})[trial.epoch] = metrics[self._present().metric]
-        self._put("report", trial, epoch=trial.epoch, metrics=metrics, tags={"fusegpt.epoch": str(trial.epoch)})
+        if self._present().metric in trial.metrics:
+            self._told.setdefault(trial.id, {})[trial.epoch] = float(trial.metrics[self._present().metric])
+        self._put("report", trial, **_report(trial))
         self._put_fingerprint(trial)
 
     @_never_raises
     def trial_ended(self, trial: Trial) -> None:
         self._put_fingerprint(trial)
-        tags = {"fusegpt.state": trial.state, "fusegpt.seconds": f"{trial.seconds:.3f}", "fusegpt.error": trial.error}
-        if trial.exchanges:  # what it took over from other trials of its population, and when
-            tags["fusegpt.exchanges"] = json.dumps(trial.exchanges)
-        best = {} if trial.best is None else {f"best/{self._present().metric}": trial.best}
-        self._put("end", trial, status=_STATUS[trial.state], epoch=trial.epoch, metrics=best, tags=tags)
+        self._put("end", trial, **_end(trial, self._present().metric))
         self._put_pictures(draw_trial(trial), trial)
         self._trials[trial.id] = trial
         if self._sketcher is not None:
@@ -141,8 +138,12 @@ class Tracker:
 
     @_never_raises
     def search_ended(self, search: Search, trials: list[Trial]) -> None:
+        """Also tells the end of trials that an earlier process brought to the disk, and no further."""
         if self._sketcher is not None:
             self._sketcher.close()
+        earlier = [trial for trial in trials if trial.id not in self._trials]
+        if earlier:
+            self._put("settle", ended={t.id: [_report(t), _end(t, search.metric)] for t in earlier})
         best, state = best_of(search, trials), _state(trials)
         for trial in trials:
             if trial.state == "running":
@@ -275,6 +276,21 @@ def _state(trials: list[Trial]) -> str:
     if any(trial.state == "running" for trial in trials):
         return "interrupted"
     return "failed" if trials and all(trial.state == "failed" for trial in trials) else "finished"
+
+
+def _report(trial: Trial) -> dict[str, Any]:
+    """What a record tells of a trial's last epoch."""
+    metrics = {key: float(value) for key, value in trial.metrics.items()}
+    return {"epoch": trial.epoch, "metrics": metrics, "tags": {"fusegpt.epoch": str(trial.epoch)}}
+
+
+def _end(trial: Trial, metric: str) -> dict[str, Any]:
+    """What a record tells of a trial's end."""
+    tags = {"fusegpt.state": trial.state, "fusegpt.seconds": f"{trial.seconds:.3f}", "fusegpt.error": trial.error}
+    if trial.exchanges:  # what it took over from other trials of its population, and when
+        tags["fusegpt.exchanges"] = json.dumps(trial.exchanges)
+    best = {} if trial.best is None else {f"best/{metric}": trial.best}
+    return {"status": _STATUS[trial.state], "epoch": trial.epoch, "metrics": best, "tags": tags}
 
 
 def _fingerprint(folder: Path) -> str:

@@ -182,6 +182,47 @@ def test_a_resumed_search_goes_on_in_the_runs_that_it_had_and_doubles_no_epoch(
     assert parent.data.tags["fusegpt.changed.search.trials"] == "99"
 
 
+def test_what_was_on_the_disk_and_not_yet_tracked_when_the_driver_died_is_tracked_when_it_goes_on(
+    settings: Settings, search: Search, trial: Trial
+) -> None:
+    ended = Trial("t1", 1, {"model.n_head": 8}, search.folder / "t1")
+    first = Tracker(settings)
+    first.search_started(search)
+    for one in (trial, ended):
+        first.trial_started(one)
+        report(first, one, 1)
+    first.close()
+    for one in (trial, ended):  # the driver dies between the disk, where a second epoch is, and us
+        one.epoch, one.metrics, one.best = 2, {"val/ade_m": 0.5, "train/loss": 1.0}, 0.5
+    ended.state = "finished"
+
+    again = Tracker(settings)
+    again.search_started(search)
+    again.trial_started(trial)
+    report(again, trial, 3)
+    trial.state = "finished"
+    again.trial_ended(trial)
+    again.search_ended(search, [trial, ended])
+
+    told = {child.data.tags["fusegpt.trial"]: child for child in runs(settings, "trial")}
+    assert {child.info.status for child in told.values()} == {"FINISHED"}
+    assert history(settings, told["t0"]) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert history(settings, told["t1"]) == [(1, 1.0), (2, 0.5)]
+    assert told["t1"].data.metrics["best/val/ade_m"] == 0.5
+
+
+def test_the_end_of_a_trial_stays_as_it_is_when_its_search_goes_on(
+    settings: Settings, search: Search, trial: Trial
+) -> None:
+    track(settings, search, trial, 1, 2)
+    (before,) = runs(settings, "trial")
+    again = Tracker(settings)
+    again.search_started(search)
+    again.search_ended(search, [trial])
+    (after,) = runs(settings, "trial")
+    assert after.info.end_time == before.info.end_time
+
+
 def test_a_spool_that_is_carried_twice_leaves_what_it_leaves_once(
     settings: Settings, search: Search, trial: Trial
 ) -> None:
