@@ -238,12 +238,18 @@ def pause(job: JobName, json: Json = False) -> None:
     command.say("pause", job, json=json)
 
 
-@app.command(epilog="Example: fusegpt resume night")
-def resume(job: JobName, json: Json = False) -> None:
-    """Let a paused job go on from its checkpoints."""
+@app.command(epilog="Example: fusegpt resume night --trials 48 --hours 12")
+def resume(
+    job: JobName,
+    trials: Annotated[int | None, typer.Option(help="How many trials in all; more than it had.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Wall-clock hours in all; 0 sets no limit.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(help="Hours of reserved GPUs in all; 0 sets no limit.")] = None,
+    json: Json = False,
+) -> None:
+    """Let a job go on from its checkpoints that is paused or has ended; one that succeeded, with more than it had."""
     from service.commands import jobs as command
 
-    command.say("resume", job, json=json)
+    command.resume(job, {"trials": trials, "hours": hours, "gpu_hours": gpu_hours}, json=json)
 
 
 @app.command(epilog="Example: fusegpt compare night-1 night-2 night-2/trial_00003")

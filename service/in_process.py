@@ -23,7 +23,7 @@ from service.api import trials as trial_routes
 from service.api.access import LOCAL, Access
 from service.api.services import Services
 from service.api.streams import POLL_S
-from service.api.wire import JobChange, PlanRequest, Submission
+from service.api.wire import JobChange, PlanRequest, Resumption, Submission
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.local_runner import LocalRunner
 from service.jobs.store import open_store
@@ -92,10 +92,16 @@ class InProcessJobs:
         return _json(changed)
 
     def say(self, word: Word, name: str) -> Json:
-        verbs = {"cancel": routes.cancel, "pause": routes.pause, "resume": routes.resume}
+        verbs = {"cancel": routes.cancel, "pause": routes.pause}
         told = verbs[word](name, self._use, LOCAL)
         self._set_going()
         return _json(told)
+
+    def resume(self, name: str, budget: Json) -> Json:
+        asked = _read(Resumption, budget=budget or None)
+        resumed = routes.resume(name, self._use, LOCAL, asked)
+        self._set_going()
+        return _json(resumed)
 
     def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
         while True:

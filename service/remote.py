@@ -15,7 +15,7 @@ from fusegpt.config import SettingError
 from service.errors import ClusterUnreachable, JobFailed, NotFound, Refused
 
 Json = dict[str, Any]
-Word = Literal["cancel", "pause", "resume"]
+Word = Literal["cancel", "pause"]
 
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)  # the log of a job may be silent for as long as it likes, see `log`
 PLAN_S = 180.0  # a probe waits for the one before it
@@ -72,7 +72,11 @@ class Jobs(Protocol):
         ...
 
     def say(self, word: Word, name: str) -> Json:
-        """Cancel, pause or resume a job; the job as it stands then."""
+        """Cancel or pause a job; the job as it stands then."""
+        ...
+
+    def resume(self, name: str, budget: Json) -> Json:
+        """Let a job go on that is paused or has ended, with a larger budget where one is given."""
         ...
 
     def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
@@ -172,6 +176,9 @@ class HttpJobs(Line):
 
     def say(self, word: Word, name: str) -> Json:
         return self._asked("POST", f"{_path(name)}/{word}")
+
+    def resume(self, name: str, budget: Json) -> Json:
+        return self._asked("POST", f"{_path(name)}/resume", **({"json": {"budget": budget}} if budget else {}))
 
     def log(self, name: str, follow: bool, offset: int) -> Iterator[bytes]:
         skip, silent_s = offset, None if follow else 60.0

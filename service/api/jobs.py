@@ -9,19 +9,18 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from fusegpt.config import SettingError
 from service.api import streams
 from service.api.access import Caller, Submitter, Viewer
 from service.api.admission import Admitted, admit
 from service.api.problems import problems
+from service.api.resumption import resumed, with_budget
 from service.api.services import Services, Use
-from service.api.wire import LARGEST, BudgetChange, JobChange, JobPage, JobView, Submission
+from service.api.wire import LARGEST, JobChange, JobPage, JobView, Resumption, Submission
 from service.endpoint.problem import ProblemError
 from service.errors import NotFound
 from service.jobs.job import NAME, Job, now
 from service.jobs.state import JobState
 from service.jobs.store import Conflict, amend
-from service.spec import JobSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -40,7 +39,7 @@ SSE: dict[int | str, dict[str, Any]] = {
     }
 }
 
-# What each word makes of a job in each state; the same state: it is so already. What is missing is a conflict.
+# What a word makes of a job in each state; the same state: it is so already. What is missing is a conflict.
 WORDS: dict[str, dict[JobState, JobState]] = {
     "cancel": {
         "queued": "stopped", "paused": "stopped", "starting": "stopping", "running": "stopping", "pausing": "stopping",
@@ -49,7 +48,6 @@ WORDS: dict[str, dict[JobState, JobState]] = {
     "pause": {
         "queued": "paused", "starting": "pausing", "running": "pausing", "pausing": "pausing", "paused": "paused",
     },
-    "resume": {"paused": "queued", "queued": "queued", "starting": "starting", "running": "running"},
 }  # fmt: skip
 
 
@@ -120,9 +118,14 @@ def pause(job: Id, use: Use, caller: Submitter) -> JobView:
 
 
 @router.post("/{job}/resume", responses=problems(404, 409))
-def resume(job: Id, use: Use, caller: Submitter) -> JobView:
-    """Queue a paused job again."""
-    return _say("resume", job, use, caller, "")
+def resume(job: Id, use: Use, caller: Submitter, asked: Resumption | None = None) -> JobView:
+    """Queue a job again that is paused, was cancelled or has failed; with a larger budget also one that succeeded."""
+
+    def decide(present: Job) -> dict[str, Any]:
+        check_owner(present, caller)
+        return resumed(present, asked.budget if asked else None, use, caller)
+
+    return JobView.of(amend(use.store, job, decide))
 
 
 @router.patch("/{job}", responses=problems(404, 409))
@@ -132,9 +135,9 @@ def change(job: Id, asked: JobChange, use: Use, caller: Submitter) -> JobView:
     def decide(present: Job) -> dict[str, Any]:
         check_owner(present, caller)
         if present.final:
-            raise Conflict(f"job {present.name} has ended ({present.state}); submit it again instead")
+            raise Conflict(f"job {present.name} has ended ({present.state}): resume it with a larger budget")
         changes: dict[str, Any] = {} if asked.priority is None else {"priority": asked.priority}
-        return changes | (_with_budget(present, asked.budget, use) if asked.budget else {})
+        return changes | (with_budget(present, asked.budget, use) if asked.budget else {})
 
     return JobView.of(amend(use.store, job, decide))
 
@@ -180,28 +183,6 @@ def check_owner(job: Job, caller: Caller) -> None:
     """Raises ProblemError 403 where the job is somebody else's, and the caller no admin."""
     if caller.name != job.owner and not caller.may("admin"):
         raise ProblemError(403, f"job {job.name} is {job.owner}'s; only {job.owner} and admins may change it")
-
-
-def _with_budget(job: Job, budget: BudgetChange, use: Services) -> dict[str, Any]:
-    """The job's spec with new limits. A search reads them when it starts."""
-    if job.state not in ("queued", "paused"):
-        raise Conflict(f"job {job.name} is {job.state}: its search has read its budget; pause it, change it, resume it")
-    wanted = {
-        "search.budget.hours": budget.hours,
-        "search.budget.gpu_hours": budget.gpu_hours,
-        "search.trials": budget.trials,
-    }
-    changes = {key: value for key, value in wanted.items() if value is not None}
-    spec = JobSpec.model_validate(job.spec)
-    written = {key: value for key, value in spec.settings().items() if key.startswith("search.")} | changes
-    spec = spec.model_copy(
-        update={"search": {}, "set": {k: v for k, v in spec.set.items() if not k.startswith("search")} | written}
-    )
-    try:
-        admitted = admit(spec, use.settings, use.runner.capacity())
-    except SettingError as error:
-        raise SettingError(f"budget: {error}") from None
-    return {"spec": admitted.spec, "cpus": admitted.holds.cpus, "gpus": admitted.holds.gpus}
 
 
 def _stream(content: Any, media_type: str) -> StreamingResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from fastapi import APIRouter
 
@@ -13,7 +12,6 @@ from service.api.problems import problems
 from service.api.services import Use
 from service.api.wire import Progress
 from service.jobs.job import Event
-from service.jobs.store import JobStore
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -22,7 +20,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 def progress(job: Id, use: Use, _: Viewer) -> Progress:
     """How far a job's search is, and its best so far."""
     identifier = use.store.get(job).id
-    search = _search(use.store, identifier)
+    begun = use.store.newest(identifier, "search_started")
+    search = begun.data if begun else {}
     trials = use.store.trials(identifier)
     best = _best(trials, search.get("mode", "min"))
     return Progress(
@@ -34,16 +33,6 @@ def progress(job: Id, use: Use, _: Viewer) -> Progress:
         trial=best.trial if best else "",
         drawn=best.data["drawn"] if best else {},
     )
-
-
-def _search(store: JobStore, job_id: str) -> dict[str, Any]:
-    """What the search said when it began; empty before that."""
-    after = 0
-    while events := store.events(job_id, after):
-        if begun := next((event.data for event in events if event.kind == "search_started"), None):
-            return begun
-        after = events[-1].sequence
-    return {}
 
 
 def _best(trials: list[Event], mode: str) -> Event | None:

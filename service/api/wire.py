@@ -48,6 +48,16 @@ class JobChange(Config):
     budget: BudgetChange | None = Field(default=None, description="Only of a job that waits or is paused.")
 
 
+class Resumption(Config):
+    """How a job goes on."""
+
+    budget: BudgetChange | None = Field(
+        default=None,
+        description="New limits, in all: more than it has had.",
+        examples=[{"trials": 48, "hours": 12}],
+    )
+
+
 class PromoteRequest(Config):
     """How a version is to be promoted."""
 

@@ -124,7 +124,7 @@ def logs(name: str, *, follow: bool, json: bool) -> None:
 
 
 def say(word: Word, name: str, *, json: bool) -> None:
-    """Cancel, pause or resume."""
+    """Cancel or pause."""
     with job_service(Settings.read()) as jobs:
         job = jobs.say(word, name)
     if json:
@@ -133,9 +133,20 @@ def say(word: Word, name: str, *, json: bool) -> None:
     return None
 
 
+def resume(name: str, budget: dict[str, float | None], *, json: bool) -> None:
+    """Let a job go on that is paused or has ended, with more in all where more is asked for."""
+    limits = _given(budget)
+    with job_service(Settings.read()) as jobs:
+        job = jobs.resume(name, limits)
+    if json:
+        return show(job)
+    typer.echo(job_text.row(job))
+    return None
+
+
 def change(name: str, priority: int | None, budget: dict[str, float | None], *, json: bool) -> None:
     """Change a job's priority or budget, whichever is given."""
-    limits = {key: value for key, value in budget.items() if value is not None}
+    limits = _given(budget)
     changes = ({} if priority is None else {"priority": priority}) | ({"budget": limits} if limits else {})
     if not changes:
         raise SettingError("set: say what changes: --priority, --hours, --gpu-hours or --trials")
@@ -145,6 +156,10 @@ def change(name: str, priority: int | None, budget: dict[str, float | None], *, 
         return show(job)
     typer.echo(job_text.changed(job, limits))
     return None
+
+
+def _given(budget: dict[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in budget.items() if value is not None}
 
 
 def cancel_trial(name: str, number: int, *, json: bool) -> None:

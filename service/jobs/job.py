@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from fusegpt.config import Config
+from service.jobs.retry import FailureKind
 from service.jobs.state import FINAL, JobState
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
@@ -46,6 +47,7 @@ class Job(Config):
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
     state: JobState = Field(default="queued", description="How it stands.")
     reason: str = Field(default="", description="Why it waits, stopped or failed, in one sentence.")
+    failure: FailureKind | Literal[""] = Field(default="", description="The class of the failure that ended it.")
     attempts: int = Field(default=0, ge=0, description="How often it was started, resumptions included.")
     retries: int = Field(default=0, ge=0, description="How often it was started again after it was lost.")
     created: AwareDatetime = Field(description="When it was submitted.")

@@ -76,6 +76,11 @@ class MemoryJobStore:
             log = self._events[self.get(job_id).id][after:]
         return [event for event in log if not trial or event.trial == trial][:limit]
 
+    def newest(self, job_id: str, kind: EventKind) -> Event | None:
+        with self._lock:
+            log = self._events[self.get(job_id).id]
+            return next((event for event in reversed(log) if event.kind == kind), None)
+
     def trials(self, job_id: str) -> list[Event]:
         with self._lock:
             newest = {event.trial: event for event in self._events[self.get(job_id).id] if event.trial}

@@ -132,6 +132,11 @@ class SqlJobStore:
             query = query.where(_events.c.trial == trial)
         return self._read_events(job_id, query.order_by(_events.c.sequence).limit(limit))
 
+    def newest(self, job_id: str, kind: EventKind) -> Event | None:
+        query = select(_events).where(_events.c.job == job_id, _events.c.kind == kind)
+        found = self._read_events(job_id, query.order_by(_events.c.sequence.desc()).limit(1))
+        return found[0] if found else None
+
     def trials(self, job_id: str) -> list[Event]:
         about = _events.c.job == job_id, _events.c.trial != ""
         newest = select(func.max(_events.c.sequence)).where(*about).group_by(_events.c.trial)

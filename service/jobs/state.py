@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 JobState = Literal["queued", "starting", "running", "pausing", "paused", "stopping", "stopped", "succeeded", "failed"]
 
-# queued -> starting -> running -> succeeded is the straight way. Back to queued: a retry, or a paused job resumed.
-# What was asked to pause or to stop may still reach its end first.
+# queued -> starting -> running -> succeeded is the straight way. Back to queued: a retry, a paused job resumed, or one
+# that has ended and is to have more. What was asked to pause or to stop may still reach its end first.
 LEGAL: Mapping[JobState, frozenset[JobState]] = {
     "queued": frozenset({"starting", "paused", "stopped", "failed"}),
     "starting": frozenset({"running", "pausing", "stopping", "queued", "failed"}),
@@ -16,13 +16,14 @@ LEGAL: Mapping[JobState, frozenset[JobState]] = {
     "pausing": frozenset({"paused", "stopping", "succeeded", "failed"}),
     "paused": frozenset({"queued", "stopped"}),
     "stopping": frozenset({"stopped", "succeeded", "failed"}),
-    "stopped": frozenset(),
-    "succeeded": frozenset(),
-    "failed": frozenset(),
+    "stopped": frozenset({"queued"}),
+    "succeeded": frozenset({"queued"}),
+    "failed": frozenset({"queued"}),
 }
 
 STATES: tuple[JobState, ...] = get_args(JobState)
-FINAL: frozenset[JobState] = frozenset(state for state, after in LEGAL.items() if not after)
+# Nothing happens any more unless somebody asks for it.
+FINAL: frozenset[JobState] = frozenset({"stopped", "succeeded", "failed"})
 # A process may be at work, and resources are held.
 ACTIVE: frozenset[JobState] = frozenset({"starting", "running", "pausing", "stopping"})
 
@@ -34,5 +35,5 @@ class IllegalMoveError(ValueError):
 def check_move(before: JobState, after: JobState) -> None:
     """Raises IllegalMoveError where no such transition exists."""
     if after not in LEGAL[before]:
-        allowed = ", ".join(sorted(LEGAL[before])) or "nothing, it has ended"
+        allowed = ", ".join(sorted(LEGAL[before]))
         raise IllegalMoveError(f"a job that is {before} cannot become {after}; it can become {allowed}")

@@ -55,6 +55,10 @@ class JobStore(Protocol):
         """A job's log from below `after` on, in order; only one trial's where `trial` names it."""
         ...
 
+    def newest(self, job_id: str, kind: EventKind) -> Event | None:
+        """The newest line of a kind; None where there is none."""
+        ...
+
     def trials(self, job_id: str) -> list[Event]:
         """The newest line about each trial, by the trial's name."""
         ...
@@ -76,9 +80,8 @@ def changed(job: Job, changes: dict[str, Any]) -> tuple[Job, list[tuple[EventKin
         told = {key: changes[key] for key in TOLD if key in changes and changes[key] != getattr(job, key)}
         lines += [("changed", told)] if told else []
     after = Job.model_validate({**job.model_dump(), **dated, **changes, "version": job.version + 1})
-    if after.final and after.ended is None:
-        after = after.model_copy(update={"ended": dated["moved"]})
-    return after, lines
+    ended = (after.ended or dated["moved"]) if after.final else None
+    return after.model_copy(update={"ended": ended}), lines
 
 
 def first_version(job: Job, number: int = 0) -> Job:

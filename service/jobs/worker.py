@@ -95,19 +95,21 @@ def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[
     if outcome.best is None:
         said = next((trial.error for trial in outcome.trials if trial.error), "no trial reported its metric")
         final = failure_said(said)
-        return lambda _: {"state": "failed", "reason": final.reason(), "handle": None}
+        return lambda _: {"state": "failed", "reason": final.reason(), "failure": final.kind, "handle": None}
     result = result_of(outcome)
     return lambda _: {"state": "succeeded", "reason": "", "handle": None, "result": result}
 
 
 def _search(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Outcome:
     from service import run
+    from service.cluster.extension import as_begun
     from service.progress import Progress
     from service.spec import JobSpec, resolve
 
     experiment = resolve(JobSpec.model_validate(job.spec))
     search = run.search_of(experiment, job.name, settings)
     resume = job.attempts > 1 and search.folder.exists()
+    search = as_begun(search) if resume else search
     # Progress in plain lines: this process's stdout is the job's log.
     return tune(search, settings, [Journal(store, job.id), Progress.on_terminal()], resume)
 
@@ -147,7 +149,7 @@ def failed(job: Job, failure: Failure) -> dict[str, Any]:
         return {"state": ENDS[job.state], "handle": None}
     if not may_retry(failure, job.retries) or job.state in ENDS:
         after = f" (after {job.retries} retries)" if job.retries else ""
-        return {"state": "failed", "reason": f"{failure.reason()}{after}", "handle": None}
+        return {"state": "failed", "reason": f"{failure.reason()}{after}", "failure": failure.kind, "handle": None}
     return {
         "state": "queued",
         "reason": failure.reason(),

@@ -70,7 +70,8 @@ def test_a_job_comes_back_as_it_was_submitted(store: JobStore) -> None:
 
 
 def test_a_job_that_is_not_there_is_named(store: JobStore) -> None:
-    for ask in (store.get, store.events, store.trials, lambda name: store.append(name, "changed", {})):
+    newest, append = (lambda name: store.newest(name, "changed")), (lambda name: store.append(name, "changed", {}))
+    for ask in (store.get, store.events, store.trials, newest, append):
         with pytest.raises(NotFound, match="nowhere"):
             ask("nowhere")
 
@@ -142,12 +143,30 @@ def test_an_illegal_move_changes_nothing(store: JobStore) -> None:
     assert len(store.events(kept.id)) == 1
 
 
-def test_the_end_of_a_job_is_dated_and_final(store: JobStore) -> None:
-    ended = store.update(store.submit(job()), state="stopped", reason="nobody wants it")
+def test_the_end_of_a_job_is_dated_and_undone_only_by_the_queue(opened: Open) -> None:
+    one, other = opened(), opened()
+    ended = one.update(one.submit(job()), state="stopped", reason="nobody wants it")
     assert ended.final
     assert ended.ended is not None
-    with pytest.raises(IllegalMoveError, match="has ended"):
-        store.update(ended, state="queued")
+    with pytest.raises(IllegalMoveError, match="stopped cannot become running; it can become queued"):
+        one.update(ended, state="running")
+    again = one.update(ended, state="queued", reason="extended by ann: search.trials 8")
+    assert other.get(ended.id) == again
+    assert (again.final, again.ended) == (False, None)
+    said = {"from": "stopped", "to": "queued", "reason": "extended by ann: search.trials 8"}
+    assert other.events(ended.id)[-1].data == said
+    assert other.update(again, state="stopped").ended is not None
+
+
+def test_the_newest_line_of_a_kind_is_found(store: JobStore) -> None:
+    kept = store.submit(job())
+    assert store.newest(kept.id, "search_started") is None
+    for trials in (4, 8):
+        store.append(kept.id, "search_started", {"trials": trials})
+        store.append(kept.id, "trial_reported", {"epoch": 1}, trial="trial_00000")
+    found = store.newest(kept.id, "search_started")
+    assert found is not None
+    assert found.data == {"trials": 8}
 
 
 def test_a_log_is_numbered_without_gaps_whoever_writes(opened: Open) -> None:

@@ -4,13 +4,13 @@ import { ask, button, element } from "./ask.js";
 // As the API has it: what each word needs of a job's state.
 const WORDS = {
   pause: ["queued", "starting", "running"],
-  resume: ["paused"],
+  resume: ["paused", "stopped"],
   cancel: ["queued", "starting", "running", "pausing", "paused"],
 };
 const ASKS = {
   pause: "Pause? Its trials keep their state; what they hold is free for others.",
   resume: "Resume? It waits for its turn, and goes on from where it was.",
-  cancel: "Cancel for good? Its trials end where they are; it cannot be resumed.",
+  cancel: "Cancel? Its trials end where they are, and what they hold is free for others.",
 };
 
 export class Control {

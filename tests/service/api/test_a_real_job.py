@@ -74,9 +74,18 @@ def test_a_search_survives_the_death_of_the_server(tmp_path: Path) -> None:
             ended = answer(client, f"/v1/jobs/{job}")
             trials = client.get(f"/v1/jobs/{job}/trials").json()
             log = client.get(f"/v1/jobs/{job}/logs").text
+            extended = client.post(f"/v1/jobs/{job}/resume", json={"budget": {"trials": 3}}).raise_for_status().json()
+            while answer(client, f"/v1/jobs/{job}")["state"] not in ("succeeded", "failed"):
+                time.sleep(0.3)
+            more = client.get(f"/v1/jobs/{job}/trials").json()
+            progress = answer(client, f"/v1/jobs/{job}/progress")
     assert (ended["state"], ended["attempts"]) == ("succeeded", 1), f"{ended['reason']}\n{log}"
     assert [trial["state"] for trial in trials] == ["finished"] * 2
     assert told.count("event: trial_reported") == 4
     assert told[-1] == "event: end"
     assert isinstance(ended["result"], dict)
     assert ended["result"]["version"] == 1
+    assert (extended["state"], extended["ended"]) == ("queued", None)
+    assert [trial["state"] for trial in more] == ["finished"] * 3
+    assert more[:2] == trials, "what had ended stays as it was"
+    assert (progress["planned"], progress["states"]) == (3, {"finished": 3})

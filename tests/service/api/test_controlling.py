@@ -111,6 +111,32 @@ def test_priority_and_budget_change_before_a_search_reads_them(client: TestClien
     assert client.patch(f"/v1/jobs/{job}", json={"priority": 1}).status_code == 200
 
 
+def test_a_job_that_has_ended_is_extended_by_whom_it_is_and_the_key_is_named(by: As, store: MemoryJobStore) -> None:
+    job = store.get(submit(by("submitter"), name="night"))
+    for state in ("starting", "running", "succeeded"):
+        job = store.update(job, state=state)
+    path, more = f"/v1/jobs/{job.id}/resume", {"budget": {"trials": 8}}
+    assert by("viewer").post(path, json=more).status_code == 403
+    assert by("other").post(path, json=more).status_code == 403
+    assert by("submitter").post(path).status_code == 409
+    for wrong in ({"trials": 0}, {"hours": -1}, {"trails": 8}):
+        told = by("submitter").post(path, json={"budget": wrong})
+        assert (told.status_code, told.json()["field"]) == (422, f"budget.{next(iter(wrong))}")
+    told = by("submitter").post(path, json=more)
+    assert (told.status_code, told.json()["state"], told.json()["ended"]) == (200, "queued", None)
+    assert store.events(job.id)[-1].data["reason"] == "extended by submitter: search.trials 8"
+    assert by("submitter").get(f"/v1/jobs/{job.id}").json()["spec"]["set"]["search.trials"] == 8
+    schema = by("viewer").get("/openapi.json").json()["components"]["schemas"]["Resumption"]
+    assert schema["properties"]["budget"]["examples"] == [{"trials": 48, "hours": 12}]
+
+
+def test_how_far_a_job_is_follows_the_search_that_runs_now(client: TestClient, store: MemoryJobStore) -> None:
+    job = ended(store)
+    for trials in (4, 48):
+        store.append(job.id, "search_started", {"metric": "val/ade_m", "mode": "min", "trials": trials})
+    assert client.get(f"/v1/jobs/{job.id}/progress").json()["planned"] == 48
+
+
 def test_events_are_told_from_where_the_listener_was(client: TestClient, store: MemoryJobStore) -> None:
     job = ended(store)
     whole = client.get(f"/v1/jobs/{job.id}/events")

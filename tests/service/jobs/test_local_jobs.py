@@ -105,6 +105,23 @@ def test_a_paused_job_keeps_its_trials_and_goes_on(
     assert b"searching restful, resume=True" in runner.read_log(ended, 0)
 
 
+def test_a_job_that_has_ended_and_is_queued_again_goes_on_in_another_process(
+    store: JobStore, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "nan")
+    dispatcher, asked = Dispatcher(store, runner), store.submit(job("again"))
+    failed = until(store, dispatcher, asked, "failed")
+    assert (failed.failure, failed.ended is None) == ("not_finite", False)
+    monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "")
+    amend(store, asked.id, lambda _: {"state": "queued", "failure": ""})
+    ended = until(store, dispatcher, asked, "succeeded", "failed")
+    assert (ended.state, ended.failure, ended.attempts) == ("succeeded", "", 2)
+    assert ended.ended is not None
+    assert failed.ended is not None
+    assert ended.ended > failed.ended
+    assert b"searching again, resume=True" in runner.read_log(ended, 0)
+
+
 def test_a_stopped_job_is_stopped_within_seconds(
     store: JobStore, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,22 @@ import pytest
 from job_modes import Fusegpt
 
 from service.cluster.notes import is_cancelled
+from service.cluster.record import Spent, TrialRecord, write_search, write_spent, write_trial
+from service.events import Search
 from service.jobs.job import Job
 from service.jobs.store import JobStore
 from service.settings import Settings
+from service.spec import JobSpec, resolve
+
+
+def begun(settings: Settings, job: Job, trials: int, seconds: float) -> None:
+    """What a search leaves on disk that has begun so many trials and has run for so long."""
+    folder = settings.runs / job.name
+    search = Search(job.name, resolve(JobSpec.model_validate(job.spec)), folder, "val/ade_m", "min")
+    write_search(search)
+    for number in range(trials):
+        write_trial(search, TrialRecord(number=number, drawn={}, state="finished", values={1: 0.7}))
+    write_spent(folder, Spent(seconds=seconds))
 
 
 def trial(store: JobStore, job: Job, number: int, best: float, drawn: dict[str, Any], state: str = "finished") -> None:
@@ -93,6 +106,65 @@ def test_priority_and_budget_are_changed_where_they_may_be(fusegpt: Fusegpt, job
     assert fusegpt("set", "night", "--hours", "-1").code == 2
     nothing = fusegpt("set", "night")
     assert (nothing.code, "--priority, --hours, --gpu-hours or --trials" in nothing.err) == (2, True)
+
+
+def test_a_job_that_has_succeeded_goes_on_with_more_than_it_had(
+    fusegpt: Fusegpt, job: Job, store: JobStore, settings: Settings
+) -> None:
+    begun(settings, job, trials=4, seconds=5400)
+    store.update(store.get(job.id), state="succeeded", result={"metric": "val/ade_m", "best": 0.7})
+    less = fusegpt("resume", "night", "--trials", "3")
+    assert (less.code, less.err) == (2, "error: search.trials: 4 have begun already; ask for that or more in all\n")
+    less = fusegpt("resume", "night", "--hours", "1")
+    assert (less.code, "error: search.budget.hours: 1.5 h are spent already" in less.err) == (2, True)
+    for same in ((), ("--trials", str(resolve(JobSpec.model_validate(job.spec)).search.trials))):
+        told = fusegpt("resume", "night", *same)
+        assert (told.code, "job night has succeeded: to go on it needs more than it had" in told.err) == (4, True)
+    assert fusegpt("set", "night", "--trials", "48").code == 4
+    told = fusegpt("resume", "night", "--trials", "48", "--hours", "2", "--json")
+    assert (told.code, told.json["ended"]) == (0, None), told.err
+    extended = store.get("night")
+    search = resolve(JobSpec.model_validate(extended.spec)).search
+    assert (search.trials, search.budget.hours) == (48, 2)
+    said = next(each.data["reason"] for each in store.events(job.id) if each.data.get("from") == "succeeded")
+    assert said == "extended by local: search.budget.hours 2, search.trials 48"
+    while store.get(job.id).state != "running":  # started again, by whoever looks after the queue
+        time.sleep(0.02)
+    assert fusegpt("resume", "night").code == 0, "it goes on already"
+    assert "its search has read its budget" in fusegpt("resume", "night", "--trials", "50").err
+
+
+def test_a_job_that_was_cancelled_or_failed_goes_on_unless_its_spec_is_wrong(
+    fusegpt: Fusegpt, job: Job, store: JobStore
+) -> None:
+    fusegpt("cancel", "night")
+    store.update(store.get(job.id), state="stopped")
+    assert fusegpt("resume", "night").code == 0
+    while store.get(job.id).state != "running":
+        time.sleep(0.02)
+    store.update(store.get(job.id), state="failed", reason="its node was lost (after 3 retries)", retries=3)
+    assert fusegpt("resume", "night").code == 0
+    while (present := store.get(job.id)).state != "running":
+        time.sleep(0.02)
+    assert (present.retries, present.attempts) == (0, 3)
+    store.update(present, state="failed", reason="the spec is wrong: no such figure", failure="spec")
+    told = fusegpt("resume", "night", "--trials", "48")
+    said = "job night has failed (the spec is wrong: no such figure): submit it again with another spec"
+    assert (told.code, told.err) == (4, f"error: {said}\n")
+
+
+def test_a_population_that_rests_does_not_grow(fusegpt: Fusegpt, job: Job, store: JobStore, settings: Settings) -> None:
+    space = {"training.lr": {"low": 0.001, "high": 0.01, "log": True}}
+    asked = {"search.algorithm": "pbt", "search.trials": 4, "search.space": space, "training.epochs": 4}
+    store.update(store.get(job.id), spec={**job.spec, "set": asked})
+    begun(settings, store.get(job.id), trials=4, seconds=1)
+    fusegpt("pause", "night")
+    store.update(store.get(job.id), state="paused")
+    for verb in ("set", "resume"):
+        told = fusegpt(verb, "night", "--trials", "8")
+        assert (told.code, "error: search.trials: a population cannot grow" in told.err) == (2, True), told.err
+    assert " queued " in fusegpt("resume", "night", "--hours", "3").out
+    assert store.get("night").spec["set"]["search.budget.hours"] == 3
 
 
 @pytest.mark.parametrize("verb", ["status", "logs", "cancel", "pause", "resume"])

@@ -269,7 +269,7 @@ def test_a_submitter_pauses_resumes_and_cancels_from_the_page_and_is_asked_befor
         press(page, "waiting", "Yes")
         page.until("waiting\nqueued")
         press(page, "waiting", "Cancel")
-        page.until("Cancel for good?")
+        page.until("Cancel? Its trials end")
         press(page, "waiting", "Yes")
         page.until("waiting\nstopped")
     assert jobs.get("waiting").state == "stopped"
