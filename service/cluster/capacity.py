@@ -8,16 +8,20 @@ from fusegpt.config import SettingError
 from fusegpt.experiment import Resources
 
 
+class NoPlaceError(SettingError):
+    """Not even one trial fits the cluster as it is. Of a job that was admitted it says that nodes have been lost."""
+
+
 def trials_at_once(resources: Resources, nodes: Iterable[Mapping[str, float]]) -> int:
     """How many trials fit on these nodes ({"CPU": ..., "GPU": ...} each), at most `concurrent_trials`.
 
-    Raises SettingError where not even one fits.
+    Raises NoPlaceError where not even one fits.
     """
     nodes = list(nodes)
     workers = workers_that_fit(resources, nodes)
     trials = workers // resources.workers_per_trial or int(workers >= resources.fewest_workers)
     if trials < 1:
-        raise SettingError(_never_fits(resources, nodes))
+        raise NoPlaceError(_never_fits(resources, nodes))
     return min(trials, resources.concurrent_trials or trials)
 
 

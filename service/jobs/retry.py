@@ -35,7 +35,7 @@ SAID: dict[FailureKind, str] = {
 # Class names along an error's ancestry, most telling first; by name, because to import Ray or torch takes seconds.
 _CLASSES: tuple[tuple[FailureKind, frozenset[str]], ...] = (
     ("memory", frozenset({"MemoryError", "OutOfMemoryError"})),
-    ("unreachable", frozenset({"ClusterUnreachable"})),
+    ("unreachable", frozenset({"ClusterUnreachable", "NoPlaceError"})),
     ("spec", frozenset({"SettingError", "InputError", "Refused", "NotFound"})),
     ("data", frozenset({"DataError"})),
     (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fusegpt.config import SettingError
+from fusegpt.experiment import Resources
+from service.cluster.capacity import trials_at_once
 from service.errors import ClusterUnreachable
 from service.jobs.retry import LONGEST_WAIT, RETRIES, failure_of, failure_said, may_retry, pause_before
 
@@ -45,6 +47,16 @@ def test_what_would_come_again_is_not_tried_again(error: Exception, kind: str) -
     assert failure.kind == kind
     assert not may_retry(failure, 0)
     assert str(error) in failure.reason()
+
+
+def test_a_cluster_that_has_lost_the_place_for_a_trial_is_waited_for() -> None:
+    """The job was admitted: a trial did fit, and will when the node is back."""
+    with pytest.raises(SettingError) as refused:
+        trials_at_once(Resources(workers_per_trial=2), [{"CPU": 1.0}])
+    failure = failure_of(refused.value)
+    assert may_retry(failure, 3)
+    assert pause_before(failure, 0).total_seconds() > 0
+    assert "2 x 1 CPU" in failure.reason()
 
 
 def test_the_first_cause_is_told_not_the_last_word() -> None:
