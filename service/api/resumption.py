@@ -47,7 +47,15 @@ def _after_its_end(job: Job, budget: BudgetChange | None, use: Services, caller:
         )
     limits = ", ".join(f"{key} {value:g}" for key, value in _limits(budget).items())
     reason = f"extended by {caller.name}: {limits}" if limits else f"resumed by {caller.name}"
-    return {**changes, "state": "queued", "reason": reason, "failure": "", "retries": 0, "not_before": None}
+    return {
+        **changes,
+        "state": "queued",
+        "reason": reason,
+        "failure": "",
+        "retries": 0,
+        "retried": {},
+        "not_before": None,
+    }
 
 
 def with_budget(job: Job, budget: BudgetChange, use: Services) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Job(Config):
     failure: FailureKind | Literal[""] = Field(default="", description="The class of the failure that ended it.")
     attempts: int = Field(default=0, ge=0, description="How often it was started, resumptions included.")
     retries: int = Field(default=0, ge=0, description="How often it was started again after it was lost.")
+    retried: dict[FailureKind, int] = Field(default={}, description="The same, by the class of what was the failure.")
     created: AwareDatetime = Field(description="When it was submitted.")
     started: AwareDatetime | None = Field(default=None, description="When it was first started.")
     ended: AwareDatetime | None = Field(default=None, description="When it came to its end.")

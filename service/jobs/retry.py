@@ -79,7 +79,7 @@ def failure_said(text: str) -> Failure:
 
 
 def may_retry(failure: Failure, retries: int) -> bool:
-    """Whether a job that was started again `retries` times is started once more."""
+    """Whether a job that was started again `retries` times after such a failure is started once more."""
     return retries < RETRIES.get(failure.kind, 0)
 
 

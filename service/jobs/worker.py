@@ -147,14 +147,16 @@ def failed(job: Job, failure: Failure) -> dict[str, Any]:
     """What becomes of a job whose process ended without having been told to."""
     if job.state in ENDS and failure.kind == "lost":
         return {"state": ENDS[job.state], "handle": None}
-    if not may_retry(failure, job.retries) or job.state in ENDS:
+    retried = job.retried.get(failure.kind, 0)
+    if not may_retry(failure, retried) or job.state in ENDS:
         after = f" (after {job.retries} retries)" if job.retries else ""
         return {"state": "failed", "reason": f"{failure.reason()}{after}", "failure": failure.kind, "handle": None}
     return {
         "state": "queued",
         "reason": failure.reason(),
         "retries": job.retries + 1,
-        "not_before": now() + pause_before(failure, job.retries),
+        "retried": {**job.retried, failure.kind: retried + 1},
+        "not_before": now() + pause_before(failure, retried),
         "handle": None,
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from job_factory import job
 
 from fusegpt.config import SettingError
 from fusegpt.experiment import Resources
 from service.cluster.capacity import trials_at_once
 from service.errors import ClusterUnreachable
 from service.jobs.retry import LONGEST_WAIT, RETRIES, failure_of, failure_said, may_retry, pause_before
+from service.jobs.worker import failed
 
 
 class ActorDiedError(Exception):
@@ -47,6 +49,17 @@ def test_what_would_come_again_is_not_tried_again(error: Exception, kind: str) -
     assert failure.kind == kind
     assert not may_retry(failure, 0)
     assert str(error) in failure.reason()
+
+
+def test_a_server_that_was_away_does_not_use_up_the_retries_of_a_lost_process() -> None:
+    asked = job().model_copy(update={"state": "running", "attempts": 1})
+    for error in [*[ClusterUnreachable("MLflow does not answer")] * 5, *[RayActorError("the actor died")] * 3]:
+        changes = failed(asked, failure_of(error))
+        assert changes["state"] == "queued"
+        asked = asked.model_copy(update={**changes, "state": "running"})
+    assert asked.retries == 8
+    assert failed(asked, failure_of(RayActorError("the actor died")))["state"] == "failed"
+    assert failed(asked, failure_of(ClusterUnreachable("MLflow does not answer")))["state"] == "queued"
 
 
 def test_a_cluster_that_has_lost_the_place_for_a_trial_is_waited_for() -> None:
