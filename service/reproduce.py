@@ -1,7 +1,8 @@
 """`reproduce`: run one trial of an earlier search again, and say whether its number came back.
 
 The same settings, seed and data, for as many epochs as the trial had, under a name of its own; nothing is registered.
-What is known to be other than it was (commit, versions, data) is told first.
+A trial of pbt is run as it went: by the settings of those whose weights it took over, then by its own. What is known
+to be other than it was (commit, versions, data) is told first.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fusegpt.experiment import Experiment, parse
 from fusegpt.training.folder import read_json
 from fusegpt.training.history import read_history
 from service import run
+from service.cluster.lineage import in_words, lineage
 from service.cluster.record import SEARCH, TrialRecord, read_search, read_trials, trial_folder, trial_id
 from service.errors import JobFailed, NotFound, Refused
 from service.events import Observer, Search
@@ -38,11 +40,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Original:
-    """A trial as it was recorded: its search, its settings without a search, and the metric after each epoch."""
+    """A trial as it was recorded: its search, its settings without a search, and the metric after each epoch.
+
+    before: with pbt, the settings that came before its last, and until which epoch. course: the same in words.
+    """
 
     search: Search
     number: int
     experiment: Experiment
+    before: run.Course
+    course: str
     values: Mapping[int, float]
     fingerprint: str
 
@@ -67,14 +74,15 @@ def original(name: str, trial: str, settings: Settings) -> Original:
     if not (folder / SEARCH).is_file():
         raise NotFound(f"there is no search {name!r} in {settings.runs}: a trial is reproduced where its record is")
     search = read_search(folder)
-    if search.experiment.search.algorithm == "pbt" and search.experiment.search.space:
-        raise Refused(f"{name}: was a search by pbt, whose trials take over weights from each other; none runs alone")
     record = _record(search, trial)
     at = trial_folder(search, record.number)
     values = {row.epoch: row.metrics[search.metric] for row in read_history(at / "history.jsonl")}
     if not values:
         raise Refused(f"{name}: {trial_id(record.number)} has no finished epoch to compare with ({at})")
-    return Original(search, record.number, _alone(search, record), values, _fingerprint(at))
+    stages = lineage(search, record)
+    *before, last = [(stage.until, _alone(search, stage.drawn)) for stage in stages]
+    course = in_words(stages) if record.exchanges else ""
+    return Original(search, record.number, last[1], before, course, values, _fingerprint(at))
 
 
 def other_data(found: Sequence[Difference]) -> Difference | None:
@@ -106,7 +114,8 @@ def reproduce(
     """Train it again and compare. `tolerance`: how far off the number may be, as a share of it. Raises JobFailed."""
     name = _free_name(f"{first.search.name}-trial-{first.number}-again", settings)
     again = Search(name, first.experiment, settings.runs / name, first.search.metric, first.search.mode)
-    outcome = run.train(again, settings, observers, register=False, until_epoch=max(first.values))
+    until = max(first.values)
+    outcome = run.train(again, settings, observers, register=False, until_epoch=until, before=first.before)
     if outcome.trials[0].error:
         raise JobFailed(f"{name}: {outcome.trials[0].error}")
     history = read_history(trial_folder(again, 0) / "history.jsonl")
@@ -134,9 +143,9 @@ def _record(search: Search, trial: str) -> TrialRecord:
     raise NotFound(f"{search.name} has no trial {trial!r}; there are {known}")
 
 
-def _alone(search: Search, record: TrialRecord) -> Experiment:
-    """The trial's experiment, searching nothing."""
-    nested = search.experiment.override(record.drawn).model_dump(mode="json")
+def _alone(search: Search, drawn: Mapping[str, Any]) -> Experiment:
+    """The experiment with a trial's settings, searching nothing."""
+    nested = search.experiment.override(drawn).model_dump(mode="json")
     nested["search"] = {"metric": search.metric, "trials": 1, "algorithm": "random"}
     return parse(nested)
 

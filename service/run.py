@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from fusegpt.experiment import Experiment
 from fusegpt.training.checkpoint import read_scores
@@ -19,6 +20,9 @@ from service.events import Observer, Search, Trial, best_of, front_of
 from service.registry import Decision, Registry, Version
 from service.settings import Settings
 from service.tracking import Tracker
+
+# Until which epoch by which settings; 0 is to the end.
+Course = Sequence[tuple[int, Experiment]]
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,13 @@ def train(
     promote: bool = False,
     register: bool = True,
     until_epoch: int = 0,
+    before: Course = (),
 ) -> Outcome:
     """Train the experiment as it stands: a search of one trial, without a tuner.
 
     Under the name of an interrupted training it goes on from its checkpoint. `until_epoch` stops it after so many
-    epochs of those that its schedule has; 0 does not. Without `register` the model stays where it is.
+    epochs of those that its schedule has; 0 does not. `before` are other settings that it trains by first, each up to
+    an epoch. Without `register` the model stays where it is.
     """
     tracker = Tracker(settings)
     trial = Trial(trial_id(0), 0, {}, trial_folder(search, 0))
@@ -87,7 +93,7 @@ def train(
     _tell(watchers, lambda watcher: watcher.search_started(search))
     _tell(watchers, lambda watcher: watcher.trial_started(trial))
     try:
-        _run(search, trial, settings, watchers, until_epoch)
+        _run(search, trial, settings, watchers, [*before, (until_epoch, search.experiment)])
         _tell(watchers, lambda watcher: watcher.trial_ended(trial))
     finally:  # an interrupted trial is told as running: that is what can be taken up again
         _tell(watchers, lambda watcher: watcher.search_ended(search, [trial]))
@@ -101,14 +107,17 @@ def _tell(observers: Sequence[Observer], event: Callable[[Observer], None]) -> N
         event(observer)
 
 
-def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer], until_epoch: int) -> None:
+def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[Observer], course: Course) -> None:
     """Train; what fails is the trial's error, in one sentence, as in a search."""
+    from fusegpt.training.clone import clone
     from service.cluster.train import run_trial
 
     start = time.perf_counter()
     pick = min if search.mode == "min" else max
 
     def report(told: Report) -> None:
+        if told.epoch <= trial.epoch:  # what goes on tells its last epoch again
+            return
         trial.epoch, trial.metrics = told.epoch, dict(told.metrics)
         trial.seconds = time.perf_counter() - start
         value = told.metrics[search.metric]
@@ -116,11 +125,17 @@ def _run(search: Search, trial: Trial, settings: Settings, observers: Sequence[O
         _tell(observers, lambda watcher: watcher.trial_reported(trial))
 
     try:
-        enough = (lambda: trial.epoch >= until_epoch) if until_epoch else (lambda: False)
-        result = run_trial(search.experiment, trial.folder, settings.cache, report, enough)
+        for until, experiment in course:
+            if trial.epoch:  # by other settings from here on
+                clone(trial.folder, trial.folder, experiment)
+            result = run_trial(experiment, trial.folder, settings.cache, report, partial(_enough, trial, until))
         trial.state = "stopped" if result.stopped else "finished"
     except Exception as error:
         trial.state, trial.error = "failed", sentence(error)
+
+
+def _enough(trial: Trial, until_epoch: int) -> bool:
+    return 0 < until_epoch <= trial.epoch
 
 
 def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Settings, *, promote: bool) -> Outcome:

@@ -109,8 +109,9 @@ class Population:
         experiment = self._search.experiment.override(drawn)
         clone(trial_folder(self._search, winner.number), trial_folder(self._search, loser.number), experiment)
         exchange = Exchange(epoch=epoch, source=winner.number, value=loser.values[epoch], drawn=drawn)
-        changes = {"drawn": drawn, "values": winner.values, "exchanges": (*loser.exchanges, exchange)}
-        self._keep(loser.model_copy(update=changes))
+        began = loser.began if loser.exchanges else loser.drawn
+        taken = {"drawn": drawn, "values": winner.values, "exchanges": (*loser.exchanges, exchange), "began": began}
+        self._keep(loser.model_copy(update=taken))
 
 
 def explored(value: Any, domain: Domain, random: np.random.Generator) -> Any:

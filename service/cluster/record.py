@@ -41,6 +41,7 @@ class TrialRecord(Config):
     error: str = Field(default="", description="Why it failed, in one sentence.")
     seconds: float = Field(default=0.0, ge=0, description="Wall-clock seconds that it ran.")
     exchanges: tuple[Exchange, ...] = Field(default=(), description="With pbt: what it took over from others.")
+    began: dict[str, Any] | None = Field(default=None, description="Its settings before its first exchange, if any.")
 
     def trial(self, search: Search) -> Trial:
         """The trial as observers see it."""

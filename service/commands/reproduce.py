@@ -22,7 +22,7 @@ def reproduce(name: str, trial: str, *, tolerance: float, anyway: bool, json: bo
     settings = Settings.read()
     first = original(name, trial, settings)
     found = differences(first, settings)
-    for line in _told(found):
+    for line in [*_told(found), *([f"it is {first.course}"] if first.course else [])]:
         typer.echo(line, err=json)
     if (data := other_data(found)) and not anyway:
         raise Refused(

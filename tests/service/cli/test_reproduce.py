@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 import experiments
+from fusegpt.training.history import read_history
 from service import run
 from service.cli import main
+from service.cluster.draws import Draws
+from service.cluster.population import Population
 from service.cluster.record import TrialRecord, trial_folder, write_search, write_trial
 from service.cluster.train import train_alone
 from service.events import Search
@@ -117,9 +120,57 @@ def test_what_has_no_record_here_is_not_found(search: Search, capfd: pytest.Capt
     assert (code, "has no finished epoch" in err) == (4, True)
 
 
-def test_a_trial_of_pbt_does_not_run_alone(search: Search, capfd: pytest.CaptureFixture[str]) -> None:
-    pbt = {"algorithm": "pbt", "space": {"training.lr": {"low": 0.001, "high": 0.01, "log": True}}, "trials": 4}
-    other = search.experiment.override({f"search.{key}": value for key, value in pbt.items()})
-    write_search(Search(search.name, other, search.folder, search.metric, search.mode))
-    code, _, err = reproduce(capfd, search.name, "3")
-    assert (code, f"{search.name}: was a search by pbt" in err) == (4, True)
+@pytest.fixture
+def population(home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> dict[int, TrialRecord]:
+    """Four models that were really trained together, three epochs each, one in a generation."""
+    monkeypatch.setenv("FUSEGPT_HOME", str(home))
+    space = {"training.lr": {"low": 0.0001, "high": 0.1, "log": True}}
+    asked = {"search.algorithm": "pbt", "search.space": space, "search.trials": 4, "search.grace_epochs": 1}
+    search = run.search_of(EXPERIMENT.override(asked), request.node.name, Settings.read())
+    write_search(search)
+    records: dict[int, TrialRecord] = {}
+
+    def keep(record: TrialRecord) -> None:
+        records[record.number] = record
+        write_trial(search, record)
+
+    draws = Draws(search.experiment, search.mode)
+    turns = Population(search, draws, lambda: list(records.values()), keep, lambda *_: None)
+    while turn := turns.next():
+        number = turn["number"]
+        keep(a_turn(search, records.get(number) or TrialRecord(number=number, drawn=turn["drawn"], state="running")))
+    return records
+
+
+def a_turn(search: Search, record: TrialRecord) -> TrialRecord:
+    """One epoch more."""
+    folder, cache = trial_folder(search, record.number), Settings.read().cache
+    done, until = [record.epoch], record.epoch + 1
+    experiment = search.experiment.override(record.drawn)
+    train_alone(experiment, folder, cache, lambda told: done.append(told.epoch), lambda: until in done)
+    values = {row.epoch: row.metrics[search.metric] for row in read_history(folder / "history.jsonl")}
+    return record.model_copy(update={"values": values, "state": "finished" if until == 3 else "running"})
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_population_is_run_again_by_the_way_it_came(
+    population: dict[int, TrialRecord], capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest, home: Path
+) -> None:
+    name = request.node.name
+    loser = next(record for record in population.values() if record.exchanges)
+    last = loser.exchanges[-1]
+    code, out, err = reproduce(capfd, name, str(loser.number))
+    assert code == 0, err
+    assert f"trial {last.source} up to epoch {last.epoch}, then trial {loser.number} up to epoch 3\n" in out
+    assert "it came back exactly" in out
+    file = home / "runs" / name / f"trial_{last.source:05d}" / "trial.json"
+    source = population[last.source]
+    changed = {key: 0.07 for key in source.drawn if key == "training.lr"}
+    file.write_text(source.model_copy(update={"drawn": changed, "began": changed, "exchanges": ()}).model_dump_json())
+    code, _, err = reproduce(capfd, name, str(loser.number))
+    assert (code, "it did not come back; the first epoch that differs is 1 of 3" in err) == (1, True), (
+        "by other settings"
+    )
+    file.unlink()
+    code, _, err = reproduce(capfd, name, str(loser.number))
+    assert (code, f"went on from trial {last.source} after epoch {last.epoch}, and the record" in err) == (4, True)

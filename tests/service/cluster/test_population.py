@@ -16,8 +16,10 @@ from standin import experiment, search_of
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer, LogUniform, Uniform
 from service.cluster.draws import Draws
+from service.cluster.lineage import Stage, lineage
 from service.cluster.population import Population, explored
-from service.cluster.record import TrialRecord, read_trials, trial_folder, write_trial
+from service.cluster.record import Exchange, TrialRecord, read_trials, trial_folder, write_trial
+from service.errors import Refused
 
 LR = {"training.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
 
@@ -108,6 +110,74 @@ def test_a_population_ends_better_than_the_same_trials_alone(tmp_path: Path) -> 
     lonely = alone.all()
     assert np.mean([r.values[12] for r in population.values()]) < np.mean([r.values[12] for r in lonely.values()]) - 0.3
     assert min(r.values[12] for r in population.values()) <= min(r.values[12] for r in lonely.values())
+
+
+def gain(lr: float) -> float:
+    """What an epoch by this learning rate lowers the value by."""
+    return 1 / (1 + abs(math.log10(lr) + 2))
+
+
+@pytest.mark.parametrize("killed_after", [24, 11])
+def test_every_trial_is_one_training_whose_settings_change_on_the_way(tmp_path: Path, killed_after: int) -> None:
+    hands = Hands(tmp_path / "a", asked(epochs=9, trials=9))
+    for _ in range(killed_after):
+        turn = hands.population.next()
+        assert turn is not None
+        hands.train(turn)
+    hands.begin()
+    records = hands.all()
+    courses = {number: lineage(hands.search, record) for number, record in records.items()}
+    for number, course in courses.items():
+        value, reached = 10.0, 0
+        for stage in course:
+            for epoch in range(reached + 1, stage.until + 1):
+                value -= gain(stage.drawn["training.lr"])
+                assert value == pytest.approx(records[number].values[epoch])
+            reached = stage.until
+        assert (reached, course[-1].drawn) == (9, records[number].drawn)
+    assert max(map(len, courses.values())) > 2, "one took over what had been taken over"
+    assert all(records[number].exchanges or len(course) == 1 for number, course in courses.items())
+
+
+def test_an_exchange_at_the_very_end_leaves_the_weights_of_the_other(tmp_path: Path) -> None:
+    hands = Hands(tmp_path / "a", asked())
+    for _ in range(8):
+        turn = hands.population.next()
+        assert turn is not None
+        hands.train(turn)
+    hands.population.next()
+    loser = next(record for record in hands.records.values() if record.exchanges)
+    source = hands.records[loser.exchanges[0].source]
+    assert lineage(hands.search, loser) == [Stage(2, source.drawn, source.number)]
+
+
+def test_a_way_that_cannot_be_gone_again_says_which_record_is_missing(tmp_path: Path) -> None:
+    hands = Hands(tmp_path / "a", asked())
+    records = hands.all()
+    loser = next(record for record in records.values() if record.exchanges)
+    source, epoch = loser.exchanges[-1].source, loser.exchanges[-1].epoch
+    (trial_folder(hands.search, source) / "trial.json").unlink()
+    says = rf"a: trial {loser.number} went on from trial {source} after epoch {epoch}, and the record of that one is"
+    with pytest.raises(Refused, match=says):
+        lineage(hands.search, loser)
+
+
+def test_a_record_that_does_not_tell_what_a_trial_began_with_is_named(tmp_path: Path) -> None:
+    search = search_of(tmp_path / "a", asked())
+
+    def taken(number: int, epoch: int, source: int, **changes: Any) -> TrialRecord:
+        exchange = Exchange(epoch=epoch, source=source, value=1.0, drawn={"training.lr": 0.02})
+        values = dict.fromkeys(range(1, 7), 1.0)
+        kept = TrialRecord(number=number, drawn=exchange.drawn, state="finished", values=values, exchanges=(exchange,))
+        write_trial(search, kept.model_copy(update=changes))
+        return kept
+
+    taken(0, epoch=4, source=2)
+    loser = taken(1, epoch=2, source=0)
+    with pytest.raises(Refused, match="a: the record of trial 0 does not tell the settings that it began with"):
+        lineage(search, loser)
+    taken(0, epoch=4, source=2, began={"training.lr": 0.5})
+    assert lineage(search, loser) == [Stage(2, {"training.lr": 0.5}, 0), Stage(6, {"training.lr": 0.02}, 1)]
 
 
 @pytest.mark.parametrize("killed_after", [1, 5, 8, 9, 11, 16, 20])
