@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from fusegpt.experiment import Resources
 from service.api.services import Services
 from service.api.wire import Plan
+from service.jobs.queue import KINDS, names
+from service.jobs.state import ACTIVE
 
+MANY = 1000  # active jobs
 OVER = 2.0  # times the budget: an estimate may be wrong by as much as it says
 
 
@@ -30,6 +33,19 @@ def room_for(resources: Resources, at_once: int, use: Services) -> Room | None:
         return Room(_of_machine(), workers)
     largest = max((node.get("memory", 0.0) for node in use.runner.capacity().nodes), default=0.0)
     return Room(largest / 1e9, 1) if largest else None  # Ray decides which workers share a node
+
+
+def full(resources: Resources, use: Services) -> str:
+    """Which jobs hold so much of the cluster that a probe finds no worker's place; empty where one is free."""
+    if not use.settings.ray_address:
+        return ""
+    capacity, active = use.runner.capacity(), use.store.jobs(states=ACTIVE, limit=MANY)
+    free = {kind: getattr(capacity, kind) - sum(getattr(job, kind) for job in active) for kind in KINDS}
+    takes = {"cpus": resources.cpus_per_worker, "gpus": resources.gpus_per_worker}
+    lacking = [name for kind, name in KINDS.items() if takes[kind] > free[kind] + 1e-9]
+    if not lacking or not active:
+        return ""
+    return f"the cluster has no {lacking[0]} free, held by {names(active)}"
 
 
 def _of_machine() -> float:

@@ -11,14 +11,13 @@ from typing import Any
 from fusegpt.costs import forward_flops, parameters
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer
-from service.api.fitting import Room, refusals, room_for
+from service.api.fitting import Room, full, refusals, room_for
 from service.api.services import Services
 from service.api.wire import Plan
 from service.cluster import probe
 from service.cluster.probe import Measured
 from service.jobs.queue import Capacity
 from service.jobs.store import JobStore
-from service.settings import Settings
 
 BYTES_PER_PARAMETER = 16  # fp32: the weight, its gradient, AdamW's two moments
 LOOKED_AT = 20  # earlier jobs of the same experiment
@@ -45,7 +44,7 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
     search, resources = experiment.search, experiment.resources
     epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)
     room = room_for(resources, at_once, use)
-    measured, why_not = _measured(sizes, room, use.settings) if probed else ({}, "not asked for")
+    measured, why_not = _measured(sizes, room, use) if probed else ({}, "not asked for")
     hours, hours_from = _hours(use.store, experiment, epochs, at_once, measured)
     plan = Plan(
         experiment=experiment.name,
@@ -83,16 +82,16 @@ def _at_once(experiment: Experiment, holds: Capacity) -> int:
     return max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
 
 
-def _measured(sizes: Sizes, room: Room | None, settings: Settings) -> tuple[dict[str, Measured], str]:
+def _measured(sizes: Sizes, room: Room | None, use: Services) -> tuple[dict[str, Measured], str]:
     """What the default and the largest model take; or why that is not known. What cannot fit is not tried."""
-    if settings.ray_address:
-        return {}, "trials run on the cluster's machines, not on this one"
     models = {"default": sizes.default, "largest": sizes.largest}
     fit = {which: model for which, model in models.items() if room is None or sizes.state_gb(which) < room.gb}
     if not fit:
         return {}, "the weights, gradients and AdamW state alone take more memory than there is"
+    if (why_not := full(sizes.default.resources, use)) and not probe.known(list(fit.values()), use.settings):
+        return {}, why_not
     try:
-        return dict(zip(fit, probe.probe(list(fit.values()), settings), strict=True)), ""
+        return dict(zip(fit, probe.probe(list(fit.values()), use.settings), strict=True)), ""
     except probe.NotMeasured as why:
         return {}, str(why)
 

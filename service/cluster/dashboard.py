@@ -24,6 +24,10 @@ MANY_NODES = 10_000
 DriverState = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED", "UNKNOWN"]
 
 
+class NotNow(ClusterUnreachable):
+    """The head is there, and has not answered in time or takes no driver yet, as one that has just started."""
+
+
 class Dashboard:
     """Safe for several threads. Every method raises ClusterUnreachable where no dashboard answers as it should."""
 
@@ -46,26 +50,43 @@ class Dashboard:
             self._known = known = time.monotonic(), self._nodes()
         return known[1]
 
-    def submit(self, submission_id: str, entrypoint: str, environment: dict[str, str]) -> None:
-        """Begin a driver on the head: a shell line, with variables of its own. Raises OSError where Ray refuses it."""
+    def submit(
+        self,
+        submission_id: str,
+        entrypoint: str,
+        environment: dict[str, str],
+        *,
+        cpus: float = 0.0,
+        gpus: float = 0.0,
+        within_s: float = SUBMIT_S,
+    ) -> None:
+        """Begin a driver: a shell line, with variables of its own. On the head; with `cpus` or `gpus`, where they are
+        free, and reserved for it.
+
+        Raises OSError where Ray refuses it, NotNow where asking again is right: it may have been taken all the same.
+        """
+        reserved = {"entrypoint_num_cpus": cpus, "entrypoint_num_gpus": gpus}
         asked = {
             "entrypoint": entrypoint,
             "submission_id": submission_id,
             "runtime_env": {"env_vars": environment},
+            **{name: amount for name, amount in reserved.items() if amount},
         }
-        answer = self._ask("POST", "/api/jobs/", json=asked, timeout=SUBMIT_S)
+        answer = self._ask("POST", "/api/jobs/", json=asked, timeout=within_s)
         if answer.status_code >= 500:  # e.g. "No available agent to submit job, please try again later"
-            raise self._unreachable(f"it answers {answer.status_code}: {_said(answer)}")
+            raise NotNow(self._said_of(f"it answers {answer.status_code}: {_said(answer)}"))
         if answer.status_code != 200:
             raise OSError(f"Ray at {self._url} did not take the job: {_said(answer)}")
 
     def state(self, submission_id: str) -> DriverState:
         """How a driver stands."""
-        answer = self._ask("GET", f"/api/jobs/{quote(submission_id)}")
-        if answer.status_code == 404:
-            return "UNKNOWN"
-        state: DriverState = self._read(answer)["status"]
+        state: DriverState = self._about(submission_id).get("status", "UNKNOWN")
         return state
+
+    def exit_code(self, submission_id: str) -> int | None:
+        """How the process of a driver ended; negative by a signal, None where it did not, or nobody knows."""
+        code = self._about(submission_id).get("driver_exit_code")
+        return None if code is None else int(code)
 
     def stop(self, submission_id: str) -> None:
         """End a driver: SIGTERM, and after a few seconds SIGKILL. No error where it is gone."""
@@ -75,6 +96,11 @@ class Dashboard:
         """All that a driver wrote; empty where Ray does not know it."""
         answer = self._ask("GET", f"/api/jobs/{quote(submission_id)}/logs")
         return str(self._read(answer).get("logs", "")) if answer.status_code == 200 else ""
+
+    def _about(self, submission_id: str) -> dict[str, Any]:
+        """What Ray knows of a driver; empty where it does not know it."""
+        answer = self._ask("GET", f"/api/jobs/{quote(submission_id)}")
+        return {} if answer.status_code == 404 else self._read(answer)
 
     def _nodes(self) -> tuple[dict[str, float], ...]:
         asked = {"limit": MANY_NODES, "filter_keys": "state", "filter_predicates": "=", "filter_values": "ALIVE"}
@@ -87,6 +113,8 @@ class Dashboard:
     def _ask(self, method: str, path: str, **what: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **what)
+        except httpx2.ReadTimeout:
+            raise NotNow(self._said_of("it does not answer in time")) from None
         except httpx2.HTTPError as error:
             raise self._unreachable(str(error) or type(error).__name__) from None
         if answer.status_code in (401, 403):
@@ -105,7 +133,10 @@ class Dashboard:
         return told
 
     def _unreachable(self, why: str) -> ClusterUnreachable:
-        return ClusterUnreachable(
+        return ClusterUnreachable(self._said_of(why))
+
+    def _said_of(self, why: str) -> str:
+        return (
             f"RAY_ADDRESS: the dashboard of the Ray head at {self._url} is not to be used: {why}. "
             "Where it listens elsewhere, say so with RAY_API_SERVER_ADDRESS"
         )

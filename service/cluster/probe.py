@@ -1,11 +1,13 @@
 """`probe`: a few real training steps of some models, in a process of their own: how long a step is, how much memory.
 
 The same training as a trial's, on the same data, stopped after STEPS; `python -m service.cluster.probe CACHE` reads
-experiments from its input, one a line, and writes what it measured, one a line. Results are kept by what they are of.
+experiments from its input, one a line, and writes what it measured, one a line. On this machine, or on the cluster
+where there is one (`probe_job`). Results are kept by what they are of.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -21,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from fusegpt.config import Config
 from fusegpt.experiment import Experiment, parse
@@ -48,36 +50,55 @@ class NotMeasured(Exception):
     """Nothing could be measured; the message says why."""
 
 
-def probe(models: Sequence[Experiment], settings: Settings, limit_s: float = LIMIT_S) -> list[Measured]:
-    """What each of these models takes, on this machine. Raises NotMeasured, saying why."""
-    asked = "".join(json.dumps(json.loads(model.to_json())) + "\n" for model in models)
-    kept = settings.home / "probes" / f"{_name(asked)}.json"
+def probe(models: Sequence[Experiment], settings: Settings) -> list[Measured]:
+    """What each of these models takes, on this machine or on a node of the cluster. Raises NotMeasured, saying why."""
+    if settings.ray_address:
+        from service.cluster.probe_job import probe_on_cluster
+
+        return known(models, settings) or _keep(models, settings, probe_on_cluster(models, settings))
     with _one_at_a_time:
-        if kept.exists():
-            return [Measured.model_validate(each) for each in json.loads(kept.read_text())]
-        told = _run(asked, models[0].resources.gpus_per_worker > 0, settings, limit_s)
-        if len(told) < len(models):
-            raise NotMeasured("the probe ended early")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps([each.model_dump() for each in told]))
-        partial.replace(kept)
+        return known(models, settings) or _keep(models, settings, probe_here(models, settings))
+
+
+def known(models: Sequence[Experiment], settings: Settings) -> list[Measured]:
+    """What an earlier probe of the same models measured; empty where there was none."""
+    kept = _kept(models, settings)
+    return [Measured.model_validate(each) for each in json.loads(kept.read_text())] if kept.exists() else []
+
+
+def _keep(models: Sequence[Experiment], settings: Settings, told: list[Measured]) -> list[Measured]:
+    if len(told) < len(models):
+        raise NotMeasured("the probe ended early")
+    kept = _kept(models, settings)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+    partial.write_text(json.dumps([each.model_dump() for each in told]))
+    partial.replace(kept)
     return told
 
 
-def _name(asked: str) -> str:
-    """The same models, on the same machine with the same code of torch: the same name."""
+def _kept(models: Sequence[Experiment], settings: Settings) -> Path:
+    """The same models, on the same machine or cluster with the same version of torch: the same file."""
     from importlib.metadata import version
 
-    return hashlib.sha256(f"{asked}{version('torch')}{platform.node()}".encode()).hexdigest()[:24]
+    where = settings.ray_address or platform.node()
+    name = hashlib.sha256(f"{asked(models)}{version('torch')}{where}".encode()).hexdigest()[:24]
+    return settings.home / "probes" / f"{name}.json"
 
 
-def _run(asked: str, on_gpu: bool, settings: Settings, limit_s: float) -> list[Measured]:
+def asked(models: Sequence[Experiment]) -> str:
+    """The models as the probe's process reads them: one a line."""
+    return "".join(json.dumps(json.loads(model.to_json())) + "\n" for model in models)
+
+
+def probe_here(models: Sequence[Experiment], settings: Settings, limit_s: float = LIMIT_S) -> list[Measured]:
+    """Measure in a process of this machine. Raises NotMeasured."""
+    on_gpu = models[0].resources.gpus_per_worker > 0
     environment = dict(os.environ) | ({} if on_gpu else {"CUDA_VISIBLE_DEVICES": ""})
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "service.cluster.probe", str(settings.cache)],
-            input=asked, capture_output=True, text=True, timeout=limit_s, env=environment, check=False,
+            input=asked(models), capture_output=True, text=True, timeout=limit_s, env=environment, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise NotMeasured(
@@ -86,13 +107,31 @@ def _run(asked: str, on_gpu: bool, settings: Settings, limit_s: float) -> list[M
     if ended.returncode != 0:
         if ended.returncode == -signal.SIGKILL:
             raise NotMeasured("the probe was killed, as the system does where memory runs out")
-        lines = [line for line in ended.stderr.splitlines() if line.strip()]
-        raise NotMeasured(lines[-1] if lines else f"the probe ended with {ended.returncode}")
-    return [Measured.model_validate_json(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+        raise NotMeasured(last_word(ended.stderr) or f"the probe ended with {ended.returncode}")
+    return answers(ended.stdout)
 
 
-def main(cache: Path) -> None:
-    """Measure what is asked for on the input; the first to go where the machine's memory runs out."""
+def answers(said: str) -> list[Measured]:
+    """What was measured, out of all that the probe's process said."""
+    found = []
+    for line in said.splitlines():
+        with contextlib.suppress(ValidationError):
+            found.append(Measured.model_validate_json(line))
+    return found
+
+
+def last_word(said: str) -> str:
+    """The last line that a process wrote: of one that failed, its error."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def main(cache: Path, until: float) -> None:
+    """Measure what is asked for on the input; the first to go where the machine's memory runs out.
+
+    `until`: a time (Unix seconds) at which the process ends, however far it is: nobody waits for its answer then.
+    """
+    signal.setitimer(signal.ITIMER_REAL, max(until - time.time(), 1e-3) if until else 0.0)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     for line in sys.stdin:
@@ -151,5 +190,13 @@ def _peak() -> tuple[float, str]:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, "cpu"
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="service.cluster.probe", description="Measure a few training steps.")
+    parser.add_argument("cache", type=Path, help="where packed data is kept")
+    parser.add_argument("--until", type=float, default=0.0, help="end at this time (Unix seconds); 0 does not")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    options = _options()
+    main(options.cache, options.until)

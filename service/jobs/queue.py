@@ -75,12 +75,12 @@ def take_turn(queued: Iterable[Job], active: Sequence[Job], capacity: Capacity, 
 def _why(job: Job, free: dict[str, float], running: Sequence[Job], first: Job | None, jobs: int) -> str:
     """Why a job cannot start; empty where it can."""
     if jobs and len(running) >= jobs:
-        return f"waits for a place: {_of(jobs, 'job')} at once at most, running {_names(running)}"
+        return f"waits for a place: {_of(jobs, 'job')} at once at most, running {names(running)}"
     for kind, name in KINDS.items():
         needs = getattr(job, kind)
         if needs and needs > free[kind] + 1e-9:
             holders = [other for other in running if getattr(other, kind)]
-            held = f", held by {_names(holders)}" if holders else ""
+            held = f", held by {names(holders)}" if holders else ""
             ahead = f", after {first.name}" if first is not None else ""
             return f"needs {needs:g} {name}, {max(free[kind], 0):g} free{held}{ahead}"
     return ""
@@ -91,9 +91,10 @@ def _cause(job: Job) -> str:
     return job.reason.partition(" UTC: ")[2] or job.reason
 
 
-def _names(jobs: Sequence[Job]) -> str:
-    names = [job.name for job in jobs]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def names(jobs: Sequence[Job]) -> str:
+    """The first few of their names, for a sentence."""
+    more = f" and {len(jobs) - 3} more" if len(jobs) > 3 else ""
+    return ", ".join(job.name for job in jobs[:3]) + more
 
 
 def _of(count: int, noun: str) -> str:

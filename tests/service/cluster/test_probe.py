@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,10 @@ def test_enough_is_a_warm_up_and_a_few_steps() -> None:
 @pytest.mark.slow
 def test_what_was_measured_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [small(), small(**{"model.n_embd": 16})]
-    first = probe.probe(models, settings, limit_s=110)
+    monkeypatch.setattr(probe.probe_here, "__defaults__", (110.0,))
+    first = probe.probe(models, settings)
     assert len(first) == 2
-    monkeypatch.setattr(probe, "_run", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(probe, "probe_here", lambda *_: pytest.fail("measured again"))
     assert probe.probe(models, settings) == first
     with pytest.raises(pytest.fail.Exception):
         probe.probe(models[::-1], settings)
@@ -74,3 +77,15 @@ def test_one_that_takes_too_long_or_fails_says_so(settings: Settings, monkeypatc
     monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: cut)
     with pytest.raises(NotMeasured, match="ended early"):
         probe.probe([small(), small()], settings)
+
+
+def test_a_process_that_nobody_waits_for_any_more_ends_by_itself(settings: Settings) -> None:
+    run = [sys.executable, "-m", "service.cluster.probe", str(settings.cache), "--until", "1"]
+    ended = subprocess.run(run, input=probe.asked([small()]), capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGALRM, "")
+
+
+def test_an_answer_is_told_from_whatever_else_is_said() -> None:
+    took = Measured(step_s=1, epoch_s=2, peak_gb=3, device="cpu")
+    said = f"Running: probe\n{probe.asked([small()])}END\na warning\n{took.model_dump_json()}\n{{}}\n"
+    assert probe.answers(said) == [took]

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 from job_factory import job
 
+import experiments
+from service.cluster import probe_job
+from service.cluster.dashboard import Dashboard
 from service.cluster.job_runner import RayJobRunner
 from service.cluster.local_ray import _environment, _head
+from service.cluster.probe import NotMeasured
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.job import Job
 from service.jobs.state import JobState
@@ -121,3 +125,38 @@ def test_an_interpreter_that_is_not_there_is_told_by_the_log(settings: Settings,
         dispatcher.turn()
         time.sleep(0.2)
     assert b"no-such-python" in lost.read_log(store.get(asked.id), 0)
+
+
+def test_a_probe_runs_where_a_worker_would_and_lets_go(settings: Settings) -> None:
+    models = [experiments.load("row_classifier").override({"model.n_embd": width}) for width in (8, 16)]
+    command = (sys.executable, "-m", "service.cluster.probe")
+    told = probe_job.probe_on_cluster(models, settings, limit_s=90, command=command)
+    assert [took.device for took in told] == ["cpu", "cpu"]
+    assert all(took.step_s > 0 and 0.05 < took.peak_gb < 10 for took in told)
+    assert nothing_is_reserved(settings)
+
+
+def test_a_probe_that_finds_no_place_in_time_leaves_no_reservation(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_job, "PLACED_S", 2.0)
+    seen, holder = Dashboard(settings), f"holder-{secrets.token_hex(4)}"
+    seen.submit(holder, "exec sleep 60", {}, cpus=2)
+    while seen.state(holder) == "PENDING":
+        time.sleep(0.1)
+    with pytest.raises(NotMeasured, match="no worker's place"):
+        probe_job.probe_on_cluster([experiments.load("row_classifier")], settings)
+    seen.stop(holder)
+    assert nothing_is_reserved(settings)
+
+
+def nothing_is_reserved(settings: Settings) -> bool:
+    """Whether every CPU of the cluster is free within seconds, and nobody waits for one; its head tells it late."""
+    dashboard, deadline = Dashboard(settings), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told = dashboard._read(dashboard._ask("GET", "/api/cluster_status"))
+        load = told["data"]["clusterStatus"]["loadMetricsReport"]
+        if load["usage"]["CPU"][0] == 0 and not load["resourceDemand"]:
+            return True
+        time.sleep(0.3)
+    return False

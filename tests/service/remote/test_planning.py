@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from job_modes import FakeRunner, Fusegpt
 
+import experiments
 from fusegpt.experiment import Resources
-from service.api import fitting
+from service.api import fitting, planning
 from service.api.access import Access
 from service.api.services import Services
 from service.api.wire import Plan
 from service.cluster.probe import Measured
+from service.jobs.job import Job, now
 from service.jobs.store import JobStore
 from service.registry import Registry
 from service.settings import Settings
@@ -109,6 +111,26 @@ def test_a_gpu_is_shared_by_as_many_workers_as_fit_on_it(
     monkeypatch.setattr(fitting, "_of_gpu", lambda: 16.0)
     use = Services(settings, store, FakeRunner(settings), Registry(settings), Access(settings))
     assert fitting.room_for(Resources(gpus_per_worker=share), 4, use) == fitting.Room(16.0, workers)
+
+
+def test_a_cluster_that_is_full_is_not_probed_and_the_plan_says_who_holds_it(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use(address: str) -> Services:
+        there = settings.model_copy(update={"ray_address": address})
+        return Services(there, store, FakeRunner(there), Registry(there), Access(there))
+
+    assert fitting.full(Resources(), use("head:6379")) == "", "two CPUs are free"
+    night = store.submit(Job(id="a", name="night", experiment="norms", spec={}, cpus=1.5, created=now()))
+    assert fitting.full(Resources(), use("head:6379")) == "", "it waits, and holds nothing"
+    store.update(night, state="starting")
+    assert fitting.full(Resources(), use("head:6379")) == "the cluster has no CPU free, held by night"
+    assert fitting.full(Resources(cpus_per_worker=0.5), use("head:6379")) == ""
+    assert fitting.full(Resources(), use("")) == "", "this machine is shared"
+
+    monkeypatch.setattr("service.cluster.probe.probe", lambda *_: pytest.fail("probed"))
+    sizes = planning.sizes_of(experiments.load("norms"))
+    assert planning._measured(sizes, None, use("head:6379")) == ({}, "the cluster has no CPU free, held by night")
 
 
 def test_what_cannot_fit_is_not_tried(fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch) -> None:
