@@ -1,4 +1,4 @@
-"""The verbs of `fusegpt data`: fetch, check, pack and show driving data."""
+"""The verbs of `fusegpt data`: fetch, check, pack and show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import typer
 
 from service.options import Assignments, Job, Json, Source
 
-data_app = typer.Typer(help="Fetch, check, pack and look at driving data.", no_args_is_help=True, rich_markup_mode=None)
+SHOW_EXAMPLES = """Examples:
+
+fusegpt data show --data world --to sample.png
+
+fusegpt data show language_model --part val
+
+fusegpt data show text_to_image --samples 16 --to shapes.png"""
+
+data_app = typer.Typer(help="Fetch, check, pack and look at data.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @data_app.command("fetch", epilog="Example: fusegpt data fetch kitti --drives 0001,0005 --to data/kitti")
@@ -43,17 +51,27 @@ def data_pack(job: Job = "fusion_waypoints", set_: Assignments = None, data: Sou
     command.pack(job, set_ or [], data, json=json)
 
 
-@data_app.command("show", epilog="Example: fusegpt data show --data world --to sample.png")
+@data_app.command("show", epilog=SHOW_EXAMPLES)
 def data_show(
     job: Job = "fusion_waypoints",
     set_: Assignments = None,
     data: Source = "",
-    drive: Annotated[str, typer.Option(help="A drive by name or its part; the first when left out.")] = "",
-    frame: Annotated[int, typer.Option(help="A frame; the middle of the drive when left out.")] = -1,
-    to: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("sample.png"),
+    drive: Annotated[str, typer.Option(help="Driving: a drive by name or its part; else the first.")] = "",
+    frame: Annotated[int, typer.Option(help="Driving: a frame; else the middle of the drive.")] = -1,
+    part: Annotated[str, typer.Option(help="Other data: train, val or test; else train.")] = "",
+    at: Annotated[int, typer.Option(help="Other data: the number of the first sample.")] = 0,
+    samples: Annotated[int, typer.Option(min=0, help="Other data: how many; 0 takes as many as suit.")] = 0,
+    to: Annotated[
+        Path | None, typer.Option(help="Where the picture of driving, digits or shapes goes; else sample.png.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Draw one sample: the camera with the sweep on it, and the bird's-eye view."""
-    from service.commands import data as command
+    """Look at samples as training reads them.
 
-    command.show(job, set_ or [], data, drive, frame, to, json=json)
+    Driving is drawn: the camera with the sweep on it, and the bird's-eye view. Digits and captioned shapes are drawn in
+    a grid, pairs of texts (dates, parallel text) come as a table, and text with each token on a colour of its own.
+    """
+    from service.commands import data as command
+    from service.commands.samples import Asked
+
+    command.show(job, set_ or [], data, drive, frame, Asked(part, at, samples, to), json=json)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from fusegpt.config import SettingError
-from fusegpt.data.driving import DrivingData, driving
+from fusegpt.data.driving import DrivingData
 from fusegpt.data.sample import Reader, Sample
 from fusegpt.experiment import Experiment
 from service.cli import show as show_json
 from service.commands.job import experiment_of
+from service.commands.samples import Asked
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,12 +82,23 @@ def _tell(splits: Splits, *, json: bool) -> None:
     return None
 
 
-def show(job: str, assignments: list[str], data: str, drive: str, frame: int, to: Path, *, json: bool) -> None:
-    """Draw one sample."""
+def show(job: str, assignments: list[str], data: str, drive: str, frame: int, asked: Asked, *, json: bool) -> None:
+    """Draw one sample of driving; show some of anything else."""
+    from service.commands import samples
+
+    experiment, settings = _asked(job, assignments, data)
+    if isinstance(experiment.data, DrivingData):
+        asked.none_of_driving()
+        return _draw(experiment.data, drive, frame, asked.picture, json=json)
+    for name, given in (("drive", bool(drive)), ("frame", frame >= 0)):
+        if given:
+            raise SettingError(f"--{name}: {experiment.data.source} has no drives; choose by --part and --at")
+    return samples.show(experiment.data, settings.cache, asked, json=json)
+
+
+def _draw(config: DrivingData, drive: str, frame: int, to: Path, *, json: bool) -> None:
     from fusegpt.figures.sample import draw_sample
 
-    experiment, _ = _asked(job, assignments, data)
-    config = driving(experiment.data)
     sample = sample_of(config.reader(), drive, frame)
     draw_sample(sample, config.lidar, to)
     if json:

@@ -40,8 +40,3 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["data", "check", "language_model", "--set", f"data.path={tmp_path}/book.txt"])
     assert isinstance(told.exception, DataError)
     assert "book.txt is no text in UTF-8" in str(told.exception)
-
-
-def test_only_driving_is_drawn() -> None:
-    told = CliRunner().invoke(app, ["data", "show", "row_classifier"])
-    assert "data.source: digits is no source of driving" in str(told.exception)
