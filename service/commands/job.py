@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import experiments
 from fusegpt.config import SettingError
@@ -80,11 +80,19 @@ def _source(data: str) -> dict[str, Any]:
 
 
 def _with_root(spec: JobSpec, changes: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Recorded data without a root is where FUSEGPT_DATA says."""
+    """Recorded driving without a root is where FUSEGPT_DATA says."""
     source = changes.get("data.source", spec.data.get("source"))
     named = "data.root" in changes or "root" in spec.data
-    if source in (None, "world") or named:
+    if source not in _rooted() or named:
         return changes
     if settings.data is None:
         raise SettingError(f"data.root: where is {source}? Write --data {source}:/its/folder, or set FUSEGPT_DATA")
     return {**changes, "data.root": str(settings.data)}
+
+
+def _rooted() -> list[str]:
+    """The sources that lie in a `data.root`; one that is none at all is refused with the rest of the spec."""
+    from fusegpt.data import DataConfig
+
+    union, *_ = get_args(DataConfig)
+    return [source.model_fields["source"].default for source in get_args(union) if "root" in source.model_fields]
