@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 
 import experiments
 from fusegpt.config import SettingError
@@ -81,12 +83,21 @@ def test_the_fusion_ablation_measures_what_a_model_costs_so_that_the_error_can_b
 
 
 @pytest.mark.parametrize("name", ["norms_fusion", "norms_language"])
-def test_the_norms_are_each_tried_once_at_each_batch_size(name: str) -> None:
+def test_the_norms_are_each_tried_once_at_each_batch_size_and_seed(name: str) -> None:
     search = resolve(read_spec(SPECS[0].parent / f"{name}.yaml")).search
-    norms, sizes = search.space["model.norm"], search.space["training.batch_size"]
-    assert isinstance(norms, Choice)
-    assert isinstance(sizes, Choice)
-    assert (search.algorithm, search.trials) == ("random", len(norms.values) * len(sizes.values))
+    assert set(search.space) == {"model.norm", "training.batch_size", "training.seed"}
+    choices = [domain for domain in search.space.values() if isinstance(domain, Choice)]
+    assert len(choices) == 3
+    assert (search.algorithm, search.trials) == ("random", math.prod(len(choice.values) for choice in choices))
+
+
+def test_no_encoder_of_the_norms_search_sees_the_other_samples_of_a_batch() -> None:
+    model = resolve(read_spec(SPECS[0].parent / "norms_fusion.yaml"), {"model.norm": "layernorm"}).model
+    assert isinstance(model, FusionConfig)
+    with torch.device("meta"):
+        names = [type(module).__name__ for module in model.build().modules()]
+    assert "LayerNorm" in names
+    assert not [name for name in names if "BatchNorm" in name]
 
 
 @pytest.mark.parametrize("norm", ["instancenorm", "batchnorm"])
