@@ -67,6 +67,7 @@ def _add_prediction(app: FastAPI, engine: Engine) -> None:
             "version": served.version,
             "since": served.since,
             "metrics": served.metrics,
+            "engine": getattr(served.predictor, "engine", "torch"),
             "signature": served.signature.model_dump(mode="json"),
             "refused": _refused(engine),
             "challenger": _challenger(engine),

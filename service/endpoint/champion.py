@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fusegpt.signature import Signature
 from service.registry.rollout import Rollout
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fusegpt.predictor import EngineName
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -101,8 +104,8 @@ def answered_by(served: Served) -> dict[str, str]:
     return {"Fusegpt-Model-Version": str(served.version)}
 
 
-def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
+def load_predictor(folder: Path, device: str = "cpu", engine: EngineName = "auto") -> Predictor:
     """The library's own predictor, made ready to answer."""
     from fusegpt.predictor import Predictor as LibraryPredictor
 
-    return LibraryPredictor.load(folder, device).ready()
+    return LibraryPredictor.load(folder, device).ready(engine)

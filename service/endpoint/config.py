@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from fusegpt.config import Config
 from service.endpoint.guard import GuardConfig
@@ -16,6 +18,9 @@ class EndpointConfig(Config):
     num_replicas: int = Field(default=1, ge=1, description="Processes that each hold the model and answer requests.")
     cpus_per_replica: float = Field(default=1.0, gt=0, description="CPUs that each replica reserves and computes with.")
     gpus_per_replica: float = Field(default=0.0, ge=0, description="GPUs that each replica reserves.")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        default="auto", description="What runs the model; auto is OpenVINO on CPUs where it is installed, else PyTorch."
+    )
     max_batch_size: int = Field(default=8, ge=1, description="Requests predicted together at most.")
     batch_wait_ms: float = Field(
         default=2.0, ge=0, description="Longest wait for requests that are being decoded right now; alone none waits."
@@ -43,6 +48,15 @@ class EndpointConfig(Config):
         default=16, ge=1, description="Copies that wait for a shadow at most; others are dropped."
     )
     guard: GuardConfig = Field(default=GuardConfig(), description="When a new version is withdrawn by itself.")
+
+    @model_validator(mode="after")
+    def _engine_has_its_device(self) -> EndpointConfig:
+        if self.engine == "openvino" and self.gpus_per_replica:
+            raise ValueError(
+                f"endpoint.engine: openvino runs on CPUs, and endpoint.gpus_per_replica is {self.gpus_per_replica:g}; "
+                "set one of them to auto or 0"
+            )
+        return self
 
     @property
     def keep_bytes(self) -> int:

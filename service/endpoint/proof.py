@@ -14,15 +14,22 @@ from fusegpt.signature import Signature
 from service.endpoint.champion import Arrays, Predictor, Served
 from service.endpoint.example import example
 
+WARM_TO = 16
+
 
 def proven(name: str, version: int, folder: Path, load: Callable[[Path], Predictor], largest_batch: int) -> Served:
-    """The version, loaded, warm, and proven to answer at the ends of what a batch may be. Raises what goes wrong."""
+    """The version, loaded, warm, and proven to answer batches from one to the largest. Raises what goes wrong."""
     predictor = load(folder)
     signature = predictor.signature
     predictor.warm_up()
-    for size in sorted({1, largest_batch}):
+    for size in sizes(largest_batch):
         check_answers(predictor.predict([example(signature)] * size), signature, size)
     return Served(name, version, predictor, signature, _metrics(folder), time.time())
+
+
+def sizes(largest: int) -> list[int]:
+    """The sizes of batches to try: an engine prepares itself for each, so small ones have all been met before."""
+    return sorted({*range(1, min(largest, WARM_TO) + 1), largest})
 
 
 def check_answers(answers: Sequence[Arrays], signature: Signature, count: int) -> None:

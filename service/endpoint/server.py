@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from fusegpt.config import SettingError
 from service.api.access import Access
 from service.cluster.local_ray import connect
 from service.endpoint import board, ingress
@@ -44,15 +46,16 @@ def serve(
 
     It comes up without a champion too, and answers 503 until one is promoted. `champions` and `load` stand for the
     registry and the library's predictor. Raises ClusterUnreachable, OSError naming the port where it is taken, and
-    SettingError where it would listen beyond this machine without FUSEGPT_TOKENS.
+    SettingError where it would listen beyond this machine without FUSEGPT_TOKENS or cannot run the wanted engine.
     """
     config = config or EndpointConfig()
+    _check_engine(config)
     device = "cuda" if config.gpus_per_replica else "cpu"
     replica = (
         name,
         champions or partial(RegistryChampions, settings, name),
         config,
-        load or partial(load_predictor, device=device),
+        load or partial(load_predictor, device=device, engine=config.engine),
         Access(settings, "endpoint"),
     )
     port = _port(settings)
@@ -68,6 +71,13 @@ def serve(
         finally:
             if not cluster.local:
                 _delete(name)
+
+
+def _check_engine(config: EndpointConfig) -> None:
+    if config.engine == "openvino" and find_spec("openvino") is None:
+        raise SettingError(
+            "endpoint.engine: openvino is not installed here; pip install 'fusegpt[openvino]', or set it to auto"
+        )
 
 
 def _port(settings: Settings) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fusegpt.experiment import Experiment
+from fusegpt.nn.exported import Exported, ExportError, available, exported
 from fusegpt.nn.folding import ready_to_answer
 from fusegpt.signature import Signature
 from fusegpt.tasks.attention import Attends, Attention
@@ -22,6 +24,9 @@ from fusegpt.training.folder import settle
 
 Inputs = Mapping[str, NDArray[np.generic]]
 Answer = dict[str, NDArray[np.generic]]
+EngineName = Literal["auto", "torch", "openvino"]
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -35,6 +40,7 @@ class Predictor:
         self.task = task
         self.device = device
         self.model = model.to(device).eval().requires_grad_(False)
+        self._answering = self.model  # or what stands in for it
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "cpu") -> Predictor:
@@ -48,19 +54,48 @@ class Predictor:
         load_weights(folder, model)
         return cls(experiment, task, model, torch.device(device))
 
-    def ready(self) -> Predictor:
-        """One that answers the same, sooner where the model has convolutions (`fusegpt.nn.folding`)."""
-        model = ready_to_answer(self.model, lambda model: self.task.predict(model, self._typical()))
-        return self if model is self.model else Predictor(self.experiment, self.task, model, self.device)
+    def ready(self, engine: EngineName = "torch") -> Predictor:
+        """One that answers the same, sooner where the model has convolutions (`fusegpt.nn.folding`).
 
-    def _typical(self) -> Batch:
-        """A batch of one request with noise in its pictures and sweeps: enough to compare two models by."""
-        request, rng = self.example(), np.random.default_rng(0)
+        `auto` and `openvino` have the model run by OpenVINO (`fusegpt.nn.exported`) where that can be; `openvino` says
+        so as well where it is not installed. Which one it became, `engine` tells.
+        """
+        model = ready_to_answer(self.model, lambda model: self.task.predict(model, self._typical()))
+        made = self if model is self.model else Predictor(self.experiment, self.task, model, self.device)
+        if engine == "torch" or self.device.type != "cpu" or (engine == "auto" and not available()):
+            return made
+        return made._as_graph()
+
+    def _as_graph(self) -> Predictor:
+        made = copy.copy(self)
+
+        def run(model: nn.Module, size: int) -> Batch:
+            return self.task.predict(model, self._typical(size))
+
+        try:
+            made._answering = exported(self.model, run, torch.get_num_threads())
+        except ExportError as error:
+            log.warning("%s is run by PyTorch, not by OpenVINO: %s", self.experiment.name, error)
+        return made
+
+    @property
+    def engine(self) -> Literal["torch", "openvino"]:
+        """What runs the model."""
+        return "openvino" if isinstance(self._answering, Exported) else "torch"
+
+    def _typical(self, size: int = 1) -> Batch:
+        """A batch of requests with noise in their pictures and sweeps: enough to compare two models by."""
+        rng = np.random.default_rng(0)
+        batch = self.encode([self._noise(rng) for _ in range(size)])
+        return {name: value.to(self.device) for name, value in batch.items()}
+
+    def _noise(self, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        request = self.example()
         for tensor in self.signature.inputs:
             if tensor.media in ("image", "sweep"):
                 shape, low, high = request[tensor.name].shape, *((0, 256) if tensor.media == "image" else (-20, 20))
                 request[tensor.name] = rng.uniform(low, high, shape).astype(tensor.dtype)
-        return {name: value.to(self.device) for name, value in self.encode([request]).items()}
+        return request
 
     @property
     def signature(self) -> Signature:
@@ -79,7 +114,7 @@ class Predictor:
         """A batch -> outputs, from and to the CPU."""
         with torch.inference_mode():
             on_device = {name: tensor.to(self.device) for name, tensor in batch.items()}
-            outputs = self.task.predict(self.model, on_device)
+            outputs = self.task.predict(self._answering, on_device)
         return {name: tensor.cpu() for name, tensor in outputs.items()}
 
     def decode(self, outputs: Batch) -> list[Answer]:

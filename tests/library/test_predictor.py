@@ -86,3 +86,35 @@ def test_a_model_that_would_be_fetched_is_loaded_without_fetching(folder: Path, 
 def test_a_folder_that_holds_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"experiment\.json: is missing"):
         Predictor.load(tmp_path / "nowhere")
+
+
+def test_a_predictor_that_openvino_runs_answers_as_pytorch_does(folder: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    predictor = Predictor.load(folder)
+    ready = predictor.ready("auto")
+    assert (predictor.engine, ready.engine) == ("torch", "openvino")
+    for ours, theirs in zip(ready.predict(requests(3)), predictor.predict(requests(3)), strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, atol=1e-4)
+    assert ready.attention(requests(1)[0]) is not None, "it looks at the model itself"
+
+
+def test_without_openvino_pytorch_runs_the_model_and_only_who_asked_for_it_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for module in ("fusegpt.predictor", "fusegpt.nn.exported"):
+        monkeypatch.setattr(f"{module}.available", lambda: False)
+    predictor = Predictor.load(folder)
+    assert predictor.ready("auto").engine == "torch"
+    assert not caplog.records
+    assert predictor.ready("openvino").engine == "torch"
+    assert "example is run by PyTorch, not by OpenVINO: it is not installed" in caplog.text
+
+
+def test_where_openvino_answers_otherwise_pytorch_runs_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    monkeypatch.setattr("fusegpt.nn.exported.agree", lambda *_outputs: False)
+    assert Predictor.load(folder).ready("auto").engine == "torch"
+    assert "its answers to 1 at once are not those of the model" in caplog.text

@@ -114,10 +114,10 @@ def test_a_registry_that_is_down_changes_nothing_and_is_told(watcher: Watcher, s
     assert "no registry" in watcher.trouble
 
 
-def test_a_new_version_is_tried_with_a_full_batch_before_it_answers() -> None:
+def test_a_new_version_is_tried_with_batches_of_every_size_before_it_answers() -> None:
     predictor = TinyPredictor()
     Watcher("tiny", Shelf(), EndpointConfig(max_batch_size=5), lambda _: predictor).poll()
-    assert predictor.batches == [1, 5]
+    assert predictor.batches == [1, 2, 3, 4, 5]
 
 
 def test_an_alias_that_was_taken_away_leaves_the_last_champion(watcher: Watcher, shelf: Shelf) -> None:

@@ -49,7 +49,7 @@ class VisionTransformer(nn.Module):
         tokens = self.patches(pixels)  # (B, C, h, w)
         h, w = tokens.shape[-2:]
         tokens = tokens.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h*w, C)
-        x = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         x = self.blocks(self.drop(x + self.positions((h, w))))
         logits: torch.Tensor = self.head(self.ln_f(x)[:, 0])
         return logits
