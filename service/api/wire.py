@@ -30,7 +30,7 @@ class PlanRequest(Config):
     """A spec to be looked at."""
 
     spec: JobSpec = Field(description="What would be run.")
-    probe: bool = Field(default=False, description="Also measure a few real steps; takes up to half a minute.")
+    probe: bool = Field(default=False, description="Also measure a few real steps; takes up to a minute.")
 
 
 class BudgetChange(Config):

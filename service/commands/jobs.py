@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import typer
@@ -13,6 +13,7 @@ from fusegpt.config import SettingError
 from service.cli import show
 from service.commands import job_text
 from service.commands.job import Asked
+from service.commands.said import said_if_slow
 from service.commands.watch import watch
 from service.errors import ClusterUnreachable, JobFailed
 from service.remote import HttpJobs, Jobs, Json, Word
@@ -54,7 +55,7 @@ def submit(asked: Asked, *, priority: int, planning: Planning, dry_run: bool, fo
     spec, settings = asked.spec(), Settings.read()
     with job_service(settings) as jobs:
         if dry_run or (planning.shown and not json):
-            _plan(jobs.plan(spec, planning.probed), forced=planning.forced, json=json)
+            _plan(jobs, spec, settings, planning, json=json)
         if dry_run:
             return None
         kept = jobs.submit(spec, priority, secrets.token_hex(16))
@@ -68,9 +69,9 @@ def submit(asked: Asked, *, priority: int, planning: Planning, dry_run: bool, fo
 
 def plan(asked: Asked, *, planning: Planning, json: bool) -> None:
     """What a spec would run. Raises SettingError for what cannot fit."""
-    spec = asked.spec()
-    with job_service(Settings.read()) as jobs:
-        _plan(jobs.plan(spec, planning.probed), forced=planning.forced, json=json)
+    spec, settings = asked.spec(), Settings.read()
+    with job_service(settings) as jobs:
+        _plan(jobs, spec, settings, planning, json=json)
 
 
 def list_(experiment: str, limit: int, *, follow: bool, json: bool) -> None:
@@ -172,12 +173,16 @@ def cancel_trial(name: str, number: int, *, json: bool) -> None:
     return None
 
 
-def _plan(plan: Json, *, forced: bool, json: bool) -> None:
+def _plan(jobs: Jobs, spec: Json, settings: Settings, planning: Planning, *, json: bool) -> None:
+    where = f" at {settings.address}" if settings.address else " on the cluster" if settings.ray_address else ""
+    word = f"probing{where}: a few real steps, a minute at most (--no-probe leaves it out) ..."
+    with said_if_slow(word) if planning.probed else nullcontext():
+        plan = jobs.plan(spec, planning.probed)
     if json:
         show(plan)
     else:
         typer.echo(job_text.plan(plan))
-    if plan["refusals"] and not forced:
+    if plan["refusals"] and not planning.forced:
         raise SettingError("\n".join([*plan["refusals"], "--force takes it all the same"]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from job_modes import FakeRunner, Fusegpt
 
@@ -52,6 +54,25 @@ def test_what_a_few_real_steps_took_makes_the_estimate(fusegpt: Fusegpt, measure
     assert f"14 epochs, about {14 * 36 / 3600 / 2:.3g} h by the probe" in told.out
     skipped = fusegpt("plan", "norms", *CHANGED, "--no-probe")
     assert "not probed: not asked for" in skipped.out
+
+
+def test_who_waits_for_a_probe_is_told_what_for(
+    fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del measured
+    took = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu")
+
+    def slow(models: list[object], _settings: Settings) -> list[Measured]:
+        time.sleep(0.3)
+        return [took] * len(models)
+
+    monkeypatch.setattr("service.commands.said.AFTER_S", 0.05)
+    assert "probing" not in fusegpt("plan", "norms", *CHANGED, "--no-probe").err
+    monkeypatch.setattr("service.cluster.probe.probe", slow)
+    told = fusegpt("plan", "norms", *CHANGED, "--json")
+    assert told.json["measured"]["default"]["step_s"] == 0.5
+    assert told.err.startswith("probing")
+    assert "--no-probe" in told.err
 
 
 def test_submit_shows_the_plan_first_unless_it_is_to_be_quiet(fusegpt: Fusegpt) -> None:
