@@ -8,6 +8,7 @@ killed worker group can keep its reservation of CPUs and GPUs.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -28,8 +30,10 @@ from service.cluster.elastic import workers_now
 from service.cluster.local_ray import connect
 from service.cluster.mailbox import open_mailbox
 from service.cluster.network import OverOwnInterface
+from service.cluster.oom import OutOfMemoryError, surviving
 from service.cluster.train import keep_to_the_reserved
 from service.errors import ServiceError
+from service.jobs.retry import memory_cause
 from service.settings import Settings
 
 LISTEN_SECONDS = 0.2  # how long a word to stop may lie before it is passed on, and how often a worker asks for it
@@ -69,6 +73,9 @@ def _replacing_the_lost(
         except LostWorkersError:
             if restart == RESTARTS or should_stop():
                 raise
+        except RayError as error:  # of the group's own processes: its mailbox, Ray Train's controller
+            if restart == RESTARTS or should_stop():
+                raise LostWorkersError(f"what keeps the workers together died: {_first_line(error)}") from error
         finally:
             placement.release(folder)
             shutil.rmtree(folder / "ray", ignore_errors=True)
@@ -91,6 +98,7 @@ def _attempt(
             "folder": str(folder),
             "cache": str(cache),
             "mailbox": mailbox,
+            "run": f"{folder.name} {os.getpid()}",  # the same for all groups that replace each other: see `oom`
         },
         torch_config=OverOwnInterface(),
         scaling_config=scaling(experiment.resources, workers_now(experiment.resources)),
@@ -143,17 +151,22 @@ def _end(fit: Future[Any]) -> None:
 def _cause(failures: list[Exception]) -> Exception:
     """Of several workers' errors the one to blame.
 
-    Where a process died, that. Else the training's own error: when one worker fails, the others fail with a broken
+    Where a process died, that; above all where memory ran out. Else the training's own error: when one worker fails, the others fail with a broken
     connection, and that says nothing.
     """
     lost = [failure for failure in failures if not _told_by_training(failure)]
+    if out := next(filter(None, (memory_cause(str(failure)) for failure in lost)), ""):
+        return OutOfMemoryError(f"a worker ended: {out}")
     if lost:
-        return LostWorkersError(f"a worker died: {str(lost[0]).strip().splitlines()[0]}")
+        return LostWorkersError(f"a worker died: {_first_line(lost[0])}")
     return min(failures, key=_is_broken_connection)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _told_by_training(failure: Exception) -> bool:
-    from ray.exceptions import RayError
     from ray.train.v2._internal.exceptions import RayTrainError
 
     return not isinstance(failure, RayError | RayTrainError)
@@ -189,7 +202,8 @@ def work(config: dict[str, Any]) -> None:
     if workers.writes:
         placement.remember(folder)
     told, stop = _voices(mailbox, workers.writes)
-    result = train(experiment, folder, Path(config["cache"]), told, workers, stop)
+    with surviving(folder / f"process-{workers.rank}.json", config["run"]):
+        result = train(experiment, folder, Path(config["cache"]), told, workers, stop)
     if workers.writes:
         ray.get(mailbox.finish.remote(result))
 

@@ -1,0 +1,48 @@
+"""A trial of several workers outlives the loss of any of the processes that it consists of. Without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray.exceptions import RayActorError
+from standin import experiment
+
+from fusegpt.training.report import Result
+from service.cluster import worker_group
+from service.cluster.worker_group import RESTARTS, LostWorkersError, _replacing_the_lost
+
+LOST = [RayActorError(error_msg="the mailbox died"), LostWorkersError("a worker died: exit code 137")]
+
+
+def train(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> Result:
+    """A training whose first worker groups end with these errors, one after another."""
+    left = list(errors)
+
+    def attempt(*_: object) -> Result:
+        if left:
+            raise left.pop(0)
+        return Result({}, 3, 3, 3, folder / "best", stopped=False)
+
+    monkeypatch.setattr(worker_group, "_attempt", attempt)
+    return _replacing_the_lost(experiment(workers=2), folder, folder, lambda _: None, lambda: False)
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+def test_workers_are_started_again_whichever_of_their_processes_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    assert train(tmp_path, monkeypatch, [error] * RESTARTS).epoch == 3
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+def test_what_is_lost_again_and_again_is_told_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with pytest.raises(LostWorkersError, match="died: "):
+        train(tmp_path, monkeypatch, [error] * (RESTARTS + 1))
+
+
+def test_an_error_of_the_training_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, monkeypatch, [ZeroDivisionError("division by zero")])
