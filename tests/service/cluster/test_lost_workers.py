@@ -10,7 +10,7 @@ from standin import experiment
 
 from fusegpt.training.report import Result
 from service.cluster import worker_group
-from service.cluster.worker_group import RESTARTS, LostWorkersError, _replacing_the_lost
+from service.cluster.worker_group import RESTARTS, LostWorkersError, _cause, _replacing_the_lost
 
 LOST = [RayActorError(error_msg="the mailbox died"), LostWorkersError("a worker died: exit code 137")]
 
@@ -46,3 +46,17 @@ def test_what_is_lost_again_and_again_is_told_with_its_cause(
 def test_an_error_of_the_training_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
         train(tmp_path, monkeypatch, [ZeroDivisionError("division by zero")])
+
+
+GLOO = RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error [10.0.0.4]:1234: Connection reset")
+
+
+def test_a_broken_connection_alone_says_that_the_other_host_was_lost() -> None:
+    assert isinstance(_cause([GLOO]), LostWorkersError)
+    assert isinstance(_cause([GLOO, GLOO]), LostWorkersError)
+
+
+def test_a_broken_connection_beside_an_error_of_the_training_is_only_its_echo() -> None:
+    own = ZeroDivisionError("division by zero")
+    assert _cause([GLOO, own]) is own
+    assert isinstance(_cause([own, RayActorError(error_msg="the worker died")]), LostWorkersError)
