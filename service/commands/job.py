@@ -13,6 +13,8 @@ from fusegpt.experiment import Experiment
 from service.settings import Settings
 from service.spec import JobSpec, parse_assignments, read_spec, resolve
 
+PATHS = ("data.root", "data.path", "data.tokenizer_file", "model.pretrained")
+
 
 def experiment_of(job: str, assignments: list[str], data: str, settings: Settings) -> Experiment:
     """The experiment that `job` names, with the changes asked for. Raises SettingError naming the key or the file."""
@@ -53,8 +55,9 @@ def spec_of(job: str, assignments: list[str], data: str, name: str, settings: Se
     if not settings.address:
         changes = _with_root(spec, changes, settings)
     written = {**spec.settings(), **changes}
-    if not settings.address and "data.root" in written:
-        written["data.root"] = str(Path(written["data.root"]).expanduser().resolve())
+    if not settings.address:  # a job runs in a folder of its own, so a path is made whole here
+        paths = {key: written[key] for key in PATHS if isinstance(written.get(key), str) and written[key]}
+        written.update({key: str(Path(path).expanduser().resolve()) for key, path in paths.items()})
     return JobSpec(experiment=spec.experiment, name=name or spec.name, set=written).model_dump(mode="json")
 
 

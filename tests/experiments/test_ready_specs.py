@@ -49,6 +49,23 @@ def test_a_ready_spec_is_submitted_by_its_name_with_changes_on_top() -> None:
     assert "model.norm" in named["set"]["search.space"]
 
 
+def test_a_path_of_a_job_is_where_it_was_submitted_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = ["data.path=book.txt", "model.pretrained=../gpt2", "model.norm=rmsnorm"]
+    settings = Settings.read({"FUSEGPT_HOME": "/nowhere"})
+    asked = spec_of("language_model", written, "", "", settings)["set"]
+    assert asked["data.path"] == str(tmp_path / "book.txt")
+    assert asked["model.pretrained"] == str(tmp_path.parent / "gpt2")
+    assert asked["model.norm"] == "rmsnorm"
+    away = Settings.read({"FUSEGPT_HOME": "/nowhere", "FUSEGPT_ADDRESS": "http://head:8701"})
+    assert spec_of("language_model", written, "", "", away)["set"]["data.path"] == "book.txt"
+
+
+def test_a_pretrained_that_is_no_path_stays_what_it_is() -> None:
+    settings = Settings.read({"FUSEGPT_HOME": "/nowhere"})
+    assert spec_of("fusion_waypoints", ["model.pretrained=true"], "", "", settings)["set"]["model.pretrained"] is True
+
+
 def test_a_misspelt_ready_spec_is_told_its_right_spelling() -> None:
     with pytest.raises(SettingError, match=r"there is no 'fusion_ablatio' \(did you mean fusion_ablation\?\)"):
         experiments.load("fusion_ablatio")
