@@ -35,7 +35,7 @@ NORM, SIZE, SEED = "model.norm", "training.batch_size", "training.seed"
 NORMS = (nn.LayerNorm, nn.RMSNorm, TokenGroupNorm, TokenInstanceNorm, TokenBatchNorm)
 COLOURS = dict(zip(get_args(NormName), (ABOVE, TARGET, BASELINE, TRUTH, PREDICTION), strict=True))
 SAMPLES, ROUNDS = 64, 5  # whole batches of every size; how often they are dealt out
-WIDTH_PX, HEIGHT_PX, EDGE_PX = 640, 380, 70
+WIDTH_PX, HEIGHT_PX, EDGE_PX = 680, 360, 64
 
 Scores = Mapping[tuple[str, int], list[float]]  # by norm and batch size, one of each seed
 
