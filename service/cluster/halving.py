@@ -5,22 +5,25 @@ It counts our own epochs: Tune's count of results starts anew with every process
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
+from service.cluster.in_order import InOrder
 from service.cluster.record import TrialRecord
 from service.cluster.rungs import Rungs
 from service.cluster.trainable import EPOCH
 from service.events import Search
 
 
-class Halving(FIFOScheduler):  # type: ignore[misc]
+class Halving(InOrder):
     """ASHA; with `bohb`, the brackets of Hyperband."""
 
-    def __init__(self, search: Search, past: Sequence[TrialRecord]) -> None:
-        super().__init__()
+    def __init__(
+        self, search: Search, past: Sequence[TrialRecord], has_ended: Callable[[int], bool] = lambda _: False
+    ) -> None:
+        super().__init__(has_ended)
         self._metric, self._rungs = search.metric, rungs_of(search)
         for record in past:
             for epoch, value in sorted(record.values.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from fusegpt.training.folder import read_json
 from fusegpt.training.report import Report, Result
 from service.cluster.measured import COSTS, Measure, costs_of, hold_to_limits
 from service.cluster.notes import CANCEL, told_to_stop
+from service.cluster.oom import surviving
 from service.cluster.record import trial_folder
 from service.cluster.running import Ended, Running
 from service.errors import sentence
@@ -22,6 +24,7 @@ from service.events import Search
 
 RunTrial = Callable[[Experiment, Path, Path, Callable[[Report], None], Callable[[], bool]], Result]
 
+PROCESS = "process.json"
 # The keys of a result beside the training's figures.
 EPOCH, ENDED, ERROR, TOLD_TO_STOP, PAUSED = "epoch", "ended", "error", "told_to_stop", "paused"
 
@@ -33,6 +36,7 @@ class TrialActor(Trainable):  # type: ignore[misc]
     cache: Path
     run_trial: RunTrial
     measure: Measure
+    run: str  # of all processes of one search: see `oom`
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin a trial, or go on with it: {"number": its number, "drawn": its settings by dotted key}.
@@ -87,7 +91,10 @@ class TrialActor(Trainable):  # type: ignore[misc]
             return Result({}, 0, 0, 0, self._folder / "best", stopped=True)
         if experiment.search.costs:
             hold_to_limits(experiment, costs_of(experiment, self._folder, type(self).measure))
-        return run_trial(experiment, self._folder, self.cache, report, lambda: should_stop() or ending() or cancelled())
+        with surviving(self._folder / PROCESS, self.run):
+            return run_trial(
+                experiment, self._folder, self.cache, report, lambda: should_stop() or ending() or cancelled()
+            )
 
     def _costs(self) -> dict[str, float]:
         """What the model costs, where the search wants to know."""
@@ -111,5 +118,6 @@ def trainable(search: Search, cache: Path, run_trial: RunTrial, measure: Measure
         pass
 
     Bound.search, Bound.cache = search, cache
+    Bound.run = secrets.token_hex(4)
     Bound.run_trial, Bound.measure = staticmethod(run_trial), staticmethod(measure)
     return Bound

@@ -141,6 +141,7 @@ def _tune(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is told to the observers
 
     from service.cluster.halving import Halving
+    from service.cluster.in_order import InOrder
     from service.cluster.suggestions import Suggestions
     from service.cluster.trainable import trainable
 
@@ -153,7 +154,7 @@ def _tune(
         tune.with_resources(trainable(search, settings.cache, *work), _takes(search)),
         tune_config=tune.TuneConfig(
             search_alg=suggestions,
-            scheduler=Halving(search, past) if early else None,
+            scheduler=Halving(search, past, watcher.has_ended) if early else InOrder(watcher.has_ended),
             num_samples=turns.count,
             max_concurrent_trials=cap,
             reuse_actors=alone,

@@ -16,6 +16,7 @@ from service.cluster.placement import NOTE, release
 from service.cluster.record import TrialRecord, trial_folder, write_trial
 from service.cluster.trainable import ENDED, EPOCH, ERROR, PAUSED, TOLD_TO_STOP
 from service.events import Observer, Search, Trial, TrialState
+from service.jobs.retry import memory_cause
 
 COSTS: tuple[Cost, ...] = get_args(Cost)
 RELEASE_SECONDS = 60.0  # how long stopped worker groups may take to let go before their reservation is taken from them
@@ -90,18 +91,31 @@ class Watcher(Callback):  # type: ignore[misc]
         else:
             self.end(record.number, "stopped")
 
+    def on_trial_recover(self, *, trial: Any, **_: Any) -> None:
+        """Tune takes up again what was lost. What was ended for its memory would be ended again, and has failed."""
+        if cause := memory_cause(_last_failure(_said(trial))):
+            self._fail(trial, cause)
+
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+        said = _said(trial)
+        cause = memory_cause(_last_failure(said))
+        self._fail(trial, cause or f"its process died too often; the last time: {last_cause(said)}")
+
+    def _fail(self, trial: Any, error: str) -> None:
         number = trial.config["number"]
         release(trial_folder(self._search, number))
-        if number not in self._records:
+        if number not in self._records:  # it never came so far as to start
             self.on_trial_start(trial=trial)
-        said = Path(trial.error_file).read_text() if trial.error_file else ""
-        self.end(number, "failed", f"its process died too often; the last time: {last_cause(said)}")
+        self.end(number, "failed", error)
 
     def on_step_end(self, *, trials: list[Any], **_: Any) -> None:
         """When all trials have ended: wait until the last have let go, for Tune kills after 5 s what has not."""
         if trials and all(trial.is_finished() for trial in trials):
             self.wait_for_release()
+
+    def has_ended(self, number: int) -> bool:
+        """Whether a trial is over, so that nothing may start for it."""
+        return number in self._records and self._records[number].state != "running"
 
     def end(self, number: int, state: TrialState, error: str = "") -> None:
         """Record that a trial has ended, and tell the observers."""
@@ -147,9 +161,17 @@ class Watcher(Callback):  # type: ignore[misc]
 
 def last_cause(said: str) -> str:
     """The cause in the last of the failures that Tune wrote down, one after another, each with its traceback."""
-    lines = [line.strip() for line in said.split("Failure #")[-1].splitlines()[1:] if line.strip()]
+    lines = [line.strip() for line in _last_failure(said).splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)(:|$)", line)]
     return (raised[-1] if raised else lines[0] if lines else "no word of why")[:500]
+
+
+def _said(trial: Any) -> str:
+    return Path(trial.error_file).read_text() if trial.error_file else ""
+
+
+def _last_failure(said: str) -> str:
+    return said.split("Failure #")[-1].partition("\n")[2]
 
 
 def _is_figure(name: str, value: object) -> bool:

@@ -151,10 +151,12 @@ def _end(fit: Future[Any]) -> None:
 def _cause(failures: list[Exception]) -> Exception:
     """Of several workers' errors the one to blame.
 
-    Where a process died, that. Else the training's own error: when one worker fails, the others fail with a broken
-    connection. Where that is all there is, a host was lost, and Ray has not noticed yet.
+    Where a process died, that; above all where memory ran out. Else the training's own error: when one worker fails,
+    the others fail with a broken connection. Where that is all there is, a host was lost, and Ray has not noticed yet.
     """
     lost = [failure for failure in failures if not _told_by_training(failure)]
+    if ended := next(filter(None, (memory_cause(str(failure)) for failure in lost)), ""):
+        return OutOfMemoryError(f"a worker ended: {ended}")
     if lost:
         return LostWorkersError(f"a worker died: {_first_line(lost[0])}")
     own = [failure for failure in failures if not _is_broken_connection(failure)]

@@ -46,10 +46,12 @@ _CLASSES: tuple[tuple[FailureKind, frozenset[str]], ...] = (
 )
 # What errors of other processes and of devices say, for they arrive as text.
 _WORDS: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
-    ("memory", re.compile(r"out of memory|OutOfMemory|MemoryError|oom[- ]?kill", re.I)),
+    ("memory", re.compile(r"out of memory|OutOfMemory|MemoryError|oom[-_ ]?kill|(low on|want of) memory", re.I)),
     ("not_finite", re.compile(r"not a finite number|loss is (nan|inf)", re.I)),
     ("lost", re.compile(r"process died|node died|worker (died|crashed)|actor died", re.I)),
 )
+# Ray adds to every lost process what may have been, the OOM killer among it.
+_GUESS = re.compile(r"(Some common causes include|There are some potential root causes).*")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def failure_of(error: BaseException) -> Failure:
     chain = list(_chain(error))
     for link in reversed(chain):
         kind = _by_class(link) or _by_words(str(link))
+        if kind == "lost" and (cause := memory_cause(str(link))):  # a process that Ray ended for its memory
+            return Failure("memory", cause)
         if kind:
             return Failure(kind, sentence(link))
     return Failure("other", sentence(chain[-1]))
@@ -76,6 +80,13 @@ def failure_of(error: BaseException) -> Failure:
 def failure_said(text: str) -> Failure:
     """The class of a failure that is known by its words alone: a trial's."""
     return Failure(_by_words(text) or "other", " ".join(text.split()))
+
+
+def memory_cause(text: str) -> str:
+    """The line that says that memory ran out, of all that is said of a failure; empty where none does."""
+    pattern = dict(_WORDS)["memory"]
+    lines = (" ".join(line.split()) for line in _GUESS.sub("", text).splitlines())
+    return next((line[:500] for line in lines if pattern.search(line)), "")
 
 
 def may_retry(failure: Failure, retries: int) -> bool:
@@ -105,4 +116,5 @@ def _by_class(error: BaseException) -> FailureKind | None:
 
 
 def _by_words(text: str) -> FailureKind | None:
-    return next((kind for kind, pattern in _WORDS if pattern.search(text)), None)
+    said = _GUESS.sub("", text)
+    return next((kind for kind, pattern in _WORDS if pattern.search(said)), None)

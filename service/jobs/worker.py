@@ -18,11 +18,13 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from service.cluster.oom import surviving
 from service.errors import ClusterUnreachable, JobFailed
 from service.events import Observer, Search
 from service.jobs.job import Job, now
 from service.jobs.journal import Journal, finite
 from service.jobs.local_runner import this_process
+from service.jobs.log import log_of
 from service.jobs.retry import Failure, failure_of, failure_said, may_retry, pause_before
 from service.jobs.state import JobState
 from service.jobs.store import Conflict, JobStore, amend, open_store
@@ -84,7 +86,7 @@ def _claim(store: JobStore, job_id: str, attempt: int) -> Job:
 def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[[Job], dict[str, Any]]:
     """Search; returns what has to be changed in the job, as it stands then."""
     try:
-        with Listener(store, job):
+        with surviving(log_of(settings, job).with_suffix(".process"), job.id), Listener(store, job):
             outcome = _search(job, settings, store, tune)
     except KeyboardInterrupt:
         return _interrupted
