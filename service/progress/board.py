@@ -19,13 +19,24 @@ STATES = {
 
 
 class Board:
-    """Filled by the events of one search. `clock` gives seconds."""
+    """Filled by the events of one search. `clock` gives seconds.
 
-    def __init__(self, search: Search, clock: Callable[[], float] = time.monotonic) -> None:
+    `past` are its trials from before it was taken up again, `spent_s` what it has used of its budget by then.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        clock: Callable[[], float] = time.monotonic,
+        past: Iterable[Trial] = (),
+        spent_s: float = 0.0,
+    ) -> None:
         self.search = search
-        self._trials: dict[str, Trial] = {}
-        self._clock, self._start = clock, clock()
-        self._first_epochs: dict[str, int] = {}
+        self._trials = {trial.id: trial for trial in past}
+        self._clock, self._start, self._spent_s = clock, clock(), spent_s
+        # What a trial had done before this process began to watch says nothing about the speed of now.
+        self._first_epochs = {trial.id: trial.epoch for trial in self._trials.values()}
+        self._last_epochs = dict(self._first_epochs)
 
     @property
     def epochs(self) -> int:
@@ -50,10 +61,12 @@ class Board:
         """Take trials in, or what they have become."""
         for trial in trials:
             self._trials[trial.id] = trial
-            # A resumed trial's earlier epochs say nothing about the speed of now.
-            self._first_epochs.setdefault(
-                trial.id, max(0, trial.epoch - 1) if trial.state == "running" else trial.epoch
-            )
+            first = max(0, trial.epoch - 1) if trial.state == "running" else trial.epoch
+            self._first_epochs.setdefault(trial.id, first)
+            before = self._last_epochs.get(trial.id, trial.epoch)
+            if trial.epoch > before + 1:  # a training that goes on tells of its last epoch first
+                self._first_epochs[trial.id] += trial.epoch - before
+            self._last_epochs[trial.id] = trial.epoch
 
     def counts(self) -> str:
         """ "16 trials, 1 running, 9 stopped early"."""
@@ -73,7 +86,7 @@ class Board:
         waiting = max(0, self.search.experiment.search.trials - len(trials))
         left = (begun + waiting * usual) * self.seconds / done
         budget = self.search.experiment.search.budget.hours * 3600
-        return min(left, max(0.0, budget - self.seconds)) if budget else left
+        return min(left, max(0.0, budget - self._spent_s - self.seconds)) if budget else left
 
 
 def best_line(board: Board) -> str:

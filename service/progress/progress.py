@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
+from service.cluster.record import read_spent, read_trials
 from service.events import Search, Trial
 from service.progress.board import STATES, Board, best_line, drawn, duration, figure
 from service.progress.record import search_json, trial_json
@@ -41,7 +42,7 @@ class Progress:
         return cls(Lines(sys.stdout))
 
     def search_started(self, search: Search) -> None:
-        self._board = Board(search)
+        self._board = _board(search)
         self._show("search_started", [], None)
 
     def trial_started(self, trial: Trial) -> None:
@@ -66,6 +67,16 @@ class Progress:
         except Exception as error:
             log.warning("progress is shown no longer: %s: %s", type(error).__name__, error)
             self._view = None
+
+
+def _board(search: Search) -> Board:
+    """With what its records tell of before: a search may have been taken up again."""
+    try:
+        past = [record.trial(search) for record in read_trials(search)]
+        return Board(search, past=past, spent_s=read_spent(search.folder).seconds)
+    except ValueError as error:
+        log.warning("progress is shown without what was before: %s", error)
+        return Board(search)
 
 
 class Lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import experiments
+from service.cluster.record import Spent, TrialRecord, write_spent, write_trial
 from service.events import Search, Trial
 from service.progress import Progress
 from service.progress.board import Board, duration, short_names
@@ -170,6 +172,46 @@ def test_epochs_that_a_resumed_trial_had_before_do_not_count_as_speed(search: Se
     resumed.put([trial(0, epoch=8)])
     # Of 8 epochs one was seen, in 10 s; 2 are left here, and 3 trials of 10.
     assert resumed.eta_s() == pytest.approx(320.0)
+
+
+def test_a_search_that_was_taken_up_again_counts_what_it_does_since(search: Search) -> None:
+    """Of four trials two had ended, and one had five of its ten epochs, before a pause of any length."""
+    for number, (state, epoch) in enumerate([("finished", 10), ("finished", 10), ("running", 5)]):
+        values = dict.fromkeys(range(1, epoch + 1), 0.5)
+        write_trial(search, TrialRecord(number=number, drawn={}, state=state, values=values, seconds=1e6))  # type: ignore[arg-type]
+    write_spent(search.folder, Spent(seconds=3550.0))
+    progress = Progress(Nothing())
+    progress.search_started(search)
+    board, now = progress._board, [0.0]
+    assert board is not None
+    board._clock, board._start = (lambda: now[0]), 0.0
+    assert board.counts() == "3 of 4 trials, 1 running"
+    (goes_on,) = (each for each in board.trials if each.state == "running")
+    board.put([goes_on])
+    assert board.eta_s() is None, "nothing was done since"
+    for goes_on.epoch in (6, 7):
+        board.put([goes_on])
+    now[0] = 20.0
+    # Two epochs in 20 s; 3 are left here, and 10 of the trial that has not begun.
+    assert board.eta_s() == pytest.approx(130.0)
+    board.search = replace(search, experiment=EXPERIMENT.override({"search.budget.hours": 1}))
+    assert board.eta_s() == pytest.approx(30.0), "3550 s of the hour were spent before"
+
+
+class Nothing:
+    def show(self, event: str, board: Board, trial: Trial | None) -> None: ...
+
+
+def test_a_training_that_goes_on_tells_its_last_epoch_and_that_is_no_work(search: Search) -> None:
+    now, one = [0.0], trial(0)
+    board = Board(search, clock=lambda: now[0])
+    board.put([one])
+    one.epoch, now[0] = 6, 1.0
+    board.put([one])
+    assert board.eta_s() is None
+    one.epoch, now[0] = 7, 10.0
+    board.put([one])
+    assert board.eta_s() == pytest.approx(330.0), "one epoch in 10 s; 3 and 30 are left"
 
 
 @given(st.lists(st.from_regex(r"[a-c](\.[a-c]){0,3}", fullmatch=True), unique=True))
