@@ -1,11 +1,12 @@
 """What does the endpoint add to the model's forward, for one request with a camera's picture and 120,000 points?
 
-    python -m benchmarks.endpoint_overhead [--requests 20] [--rounds 8] [--points 120000]
+    python -m benchmarks.endpoint_overhead [--requests 20] [--rounds 8] [--engine auto] [--keep_mb 4]
 
 Closed loop, batch 1, one thread for the model everywhere. The endpoint is real: Ray Serve behind HAProxy, asked by
 another process over kept connections, by form and by binary tensors. Beside it the plainest thing that one would write,
 FastAPI and uvicorn with the same predictor: its form of files, with pydantic's JSON for the answer. All ways run in
-turns, round after round, so that they share the machine's moods; ratios and differences are taken within each round.
+turns, round after round, so that they share the machine's moods; ratios and differences are taken within each round,
+to the forward of the model as it was trained, which is what one would call by hand, and to the replica's own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from experiments.fusion_waypoints import experiment
-from fusegpt.predictor import Predictor
+from fusegpt.predictor import EngineName, Predictor
 from fusegpt.training.checkpoint import Scores, save_best
 from service.client import Client
 from service.endpoint.champion import Wanted
@@ -46,9 +47,10 @@ from service.endpoint.server import serve
 from service.settings import Settings
 
 HEIGHT, WIDTH = 375, 1242  # KITTI's camera
-CONFIG = EndpointConfig()
+CONFIG = EndpointConfig()  # of the endpoint beside others in endpoint_throughput and endpoint_rate
 STAGE = "fusegpt_stage_seconds"
-FORWARD, PREDICTOR = "bare forward", "predictor: encode + forward + decode"
+FORWARD, OWN = "bare forward, as trained", "bare forward, as the replica runs it"
+PREDICTOR = "the replica's predictor: encode + forward + decode"
 FASTAPI, FORM, BINARY = "bare FastAPI, form", "endpoint, form", "endpoint, binary tensors"
 
 
@@ -123,7 +125,7 @@ def bare_fastapi(model: Path, port: int) -> None:
     uvicorn.run(app, port=port, log_level="warning")
 
 
-def ask(url: str, bare: str, model: Path, form: Path, count: int) -> dict[str, list[float]]:
+def ask(url: str, bare: str, model: Path, form: Path, engine: EngineName, count: int) -> dict[str, list[float]]:
     """Runs in another process: the times as a client sees them, and the stages that the endpoint tells."""
     contents = {file.name: file.read_bytes() for file in form.iterdir()}
     files = {name: ("upload", content) for name, content in contents.items()}
@@ -144,7 +146,7 @@ def ask(url: str, bare: str, model: Path, form: Path, count: int) -> dict[str, l
             note(found, BINARY, client.predict(**arrays).timings_ms)
 
         ways: dict[str, Callable[[], object]] = {
-            **local(model, form),
+            **local(model, form, engine),
             FASTAPI: lambda: http.post(f"{bare}/predict", files=files_bare).raise_for_status(),
             FORM: by_form,
             BINARY: by_tensors,
@@ -170,35 +172,43 @@ def note(found: dict[str, list[float]], way: str, timings_ms: Mapping[str, float
         found.setdefault(f"  {way}: {stage}", []).append(milliseconds)
 
 
-def ask_elsewhere(url: str, bare: str, model: Path, form: Path, count: int) -> dict[str, list[float]]:
+def ask_elsewhere(
+    url: str, bare: str, model: Path, form: Path, engine: EngineName, count: int
+) -> dict[str, list[float]]:
     """`ask`, run by another process."""
-    command = [sys.executable, __file__, "--ask", url, "--bare", bare, "--requests", str(count)]
+    command = [sys.executable, __file__, "--ask", url, "--bare", bare, "--engine", engine, "--requests", str(count)]
     command += ["--model", str(model), "--form", str(form)]
     found: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
-def local(model: Path, form: Path) -> dict[str, Callable[[], object]]:
+def local(model: Path, form: Path, engine: EngineName) -> dict[str, Callable[[], object]]:
     """What the model takes without any service, in a process without Ray."""
-    predictor = Predictor.load(model)
+    trained = Predictor.load(model)
+    predictor = trained.ready(engine)
+    print(f"the replica's engine: {predictor.engine}", file=sys.stderr)
     parts = {file.name: Part(file.name, "", bytearray(file.read_bytes())) for file in form.iterdir()}
     inputs = decode(parts, predictor.signature, CONFIG)
     batch = predictor.encode([inputs])
-    return {FORWARD: lambda: predictor.forward(batch), PREDICTOR: lambda: predictor.predict([inputs])}
+    return {
+        FORWARD: lambda: trained.forward(batch),
+        OWN: lambda: predictor.forward(batch),
+        PREDICTOR: lambda: predictor.predict([inputs]),
+    }
 
 
 def show(rounds: list[dict[str, list[float]]]) -> None:
     """p50 and p99 over all rounds; what is added to the forward, and the ratio to it, as medians of the rounds'."""
-    print(f"{'':<44}{'p50 ms':>9}{'p99 ms':>9}{'over forward':>14}{'ratio':>8}{'over predictor':>16}")
+    print(f"{'':<52}{'p50 ms':>9}{'p99 ms':>9}{'over trained':>14}{'ratio':>8}{'over own':>12}")
     for name in rounds[0]:
         times = [time for found in rounds for time in found[name]]
         p50, p99 = np.percentile(times, [50, 99])
-        line = f"{name:<44}{p50:>9.2f}{p99:>9.2f}"
+        line = f"{name:<52}{p50:>9.2f}{p99:>9.2f}"
         if not name.startswith("  "):
-            middles = [(np.median(r[name]), np.median(r[FORWARD]), np.median(r[PREDICTOR])) for r in rounds]
+            middles = [(np.median(r[name]), np.median(r[FORWARD]), np.median(r[OWN])) for r in rounds]
             more, over = (float(np.median([m[0] - m[i] for m in middles])) for i in (1, 2))
             ratio = float(np.median([m[0] / m[1] for m in middles]))
-            line += f"{more:>+12.2f}ms{ratio:>7.2f}x{over:>+14.2f}ms"
+            line += f"{more:>+12.2f}ms{ratio:>7.2f}x{over:>+10.2f}ms"
         print(line)
 
 
@@ -226,6 +236,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--points", type=int, default=120_000)
+    parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default=CONFIG.engine)
+    parser.add_argument("--keep_mb", type=float, default=CONFIG.keep_mb, help="endpoint.keep_mb")
     parser.add_argument("--ask", default="", help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--form", type=Path, help=argparse.SUPPRESS)
@@ -235,24 +247,27 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.ask:
-        print(json.dumps(ask(arguments.ask, arguments.bare, arguments.model, arguments.form, arguments.requests)))
+        where = arguments.ask, arguments.bare, arguments.model, arguments.form
+        print(json.dumps(ask(*where, arguments.engine, arguments.requests)))
     elif arguments.serve_bare:
         bare_fastapi(arguments.serve_bare, arguments.port)
     else:
-        compare(arguments.requests, arguments.rounds, arguments.points)
+        config = EndpointConfig(engine=arguments.engine, keep_mb=arguments.keep_mb)
+        compare(config, arguments.requests, arguments.rounds, arguments.points)
 
 
-def compare(requests: int, rounds: int, points: int) -> None:
+def compare(config: EndpointConfig, requests: int, rounds: int, points: int) -> None:
     with tempfile.TemporaryDirectory() as home:
         model, form = Path(home) / "model", Path(home) / "form"
         save_model(model)
         save_request(form, points)
         settings = Settings.read({"FUSEGPT_HOME": home, "FUSEGPT_PORT": "0"})
         with (
-            serve(settings, experiment.name, CONFIG, partial(OneModel, model)) as endpoint,
+            serve(settings, experiment.name, config, partial(OneModel, model)) as endpoint,
             beside(model) as bare,
         ):
-            show([ask_elsewhere(endpoint.url, bare, model, form, requests) for _ in range(rounds)])
+            where = endpoint.url, bare, model, form
+            show([ask_elsewhere(*where, config.engine, requests) for _ in range(rounds)])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # The default of 30 s is for load balancers outside; ours is on this host and drops a closed replica at once.
 DRAIN_S = "0.1"
+# Serve kills a proxy that is not up after 5 s, which on a busy machine none is, and waits 60 s for one.
+READY_S = "50"
 
 
 @contextmanager
@@ -38,6 +40,7 @@ def prepared(folder: Path, keep_bytes: int = 0) -> Iterator[bool]:
     variables = {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher(folder, binary, keep_bytes)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port("127.0.0.1")),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": READY_S,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAIN_S,
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAIN_S,
     }
