@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -77,13 +79,17 @@ def driving(settings: Settings) -> Finding:
     if settings.data is None:
         return Finding("data", "ok", "FUSEGPT_DATA is not set: the synthetic world is used where no data is named")
     if not settings.data.is_dir():
-        return Finding("data", "fail", f"FUSEGPT_DATA: {settings.data} is no folder")
+        return Finding("data", "fail", f"FUSEGPT_DATA: {settings.data} is no folder; {_to_fill(settings.data)}")
     drives = sorted(p.name for p in settings.data.glob("*/*_sync"))
-    if not drives:
-        return Finding(
-            "data", "fail", f"FUSEGPT_DATA: no KITTI drive (<date>/<date>_drive_<n>_sync) in {settings.data}"
-        )
-    return Finding("data", "ok", f"{len(drives)} KITTI drives in {settings.data}")
+    if drives:
+        return Finding("data", "ok", f"{len(drives)} KITTI drives in {settings.data}")
+    lacking = "holds no KITTI drive (<date>/<date>_drive_<n>_sync)" if any(settings.data.iterdir()) else "is empty"
+    return Finding("data", "fail", f"FUSEGPT_DATA: {settings.data} {lacking}; {_to_fill(settings.data)}")
+
+
+def _to_fill(folder: Path) -> str:
+    fetch = f"fusegpt data fetch kitti --drives 0001,0005 --to {shlex.quote(str(folder))}"
+    return f"fill it with `{fetch}`, or unset the variable: the synthetic world needs no data"
 
 
 def tracking(settings: Settings) -> Finding:
@@ -109,17 +115,25 @@ def cluster(settings: Settings) -> Finding:
 
 def findings(settings: Settings) -> list[Finding]:
     """Every check, in the order in which a person would mend them."""
-    checks: list[Callable[[], Finding]] = [
-        python,
-        packages,
-        devices,
-        serving,
-        lambda: home(settings),
-        lambda: driving(settings),
-        lambda: tracking(settings),
-        lambda: cluster(settings),
-    ]
-    return [check() for check in checks]
+    checks: dict[str, Callable[[], Finding]] = {
+        "python": python,
+        "packages": packages,
+        "devices": devices,
+        "serving": serving,
+        "home": lambda: home(settings),
+        "data": lambda: driving(settings),
+        "mlflow": lambda: tracking(settings),
+        "cluster": lambda: cluster(settings),
+    }
+    return [_found(name, check) for name, check in checks.items()]
+
+
+def _found(name: str, check: Callable[[], Finding]) -> Finding:
+    """What a check found; a folder that may not even be looked at is a finding, too."""
+    try:
+        return check()
+    except OSError as error:
+        return Finding(name, "fail", f"{error.filename}: {error.strerror}; let {getpass.getuser()} read it")
 
 
 def doctor(*, json: bool) -> None:

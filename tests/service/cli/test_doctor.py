@@ -6,7 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from service.cli import app
 from service.commands import doctor
 from service.commands.reach import answers
 from service.settings import Settings
@@ -20,10 +22,33 @@ def test_a_machine_with_nothing_configured_is_ready(tmp_path: Path) -> None:
     assert all(finding.state != "fail" for finding in doctor.findings(settings(tmp_path)))
 
 
-def test_a_data_folder_without_drives_is_a_failure_that_names_the_variable(tmp_path: Path) -> None:
-    finding = doctor.driving(settings(tmp_path, FUSEGPT_DATA=str(tmp_path)))
-    assert finding.state == "fail"
-    assert "FUSEGPT_DATA" in finding.message
+@pytest.mark.parametrize(
+    ("made", "said"), [("", "is no folder"), ("a data root", "is empty"), ("a data root/notes", "holds no KITTI drive")]
+)
+def test_data_that_is_not_there_is_named_with_the_way_to_get_it(
+    tmp_path: Path, made: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / made).mkdir(parents=True, exist_ok=True)
+    root = tmp_path / "a data root"
+    monkeypatch.setenv("FUSEGPT_DATA", str(root))
+    told = CliRunner().invoke(app, ["doctor"])
+    assert told.exit_code == 1
+    assert isinstance(told.exception, SystemExit)
+    line = next(line for line in told.output.splitlines() if line.startswith("FAIL"))
+    assert line.startswith(f"FAIL  data      FUSEGPT_DATA: {root} {said}")
+    assert f"fusegpt data fetch kitti --drives 0001,0005 --to '{root}'" in line
+
+
+def test_a_folder_that_may_not_be_looked_at_is_told_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied", "/secret")
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    found = doctor._found("data", lambda: doctor.driving(settings(tmp_path, FUSEGPT_DATA="/secret")))
+    assert (found.check, found.state) == ("data", "fail")
+    assert found.message.startswith("/secret: Permission denied; let ")
 
 
 def test_drives_are_counted(tmp_path: Path) -> None:
