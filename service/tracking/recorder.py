@@ -51,12 +51,12 @@ class Recorder:
             "settle": self._settle,
             "artifact": self._artifact,
         }
-        with _told_apart():
+        with _told_apart(self._settings.tracking_uri):
             kinds[record["kind"]](record)
 
     def run_of(self, record: Record) -> str:
         """The id of the run of the record's trial, or of its search where it names none."""
-        with _told_apart():
+        with _told_apart(self._settings.tracking_uri):
             return self._run(record)
 
     @property
@@ -161,7 +161,7 @@ class Recorder:
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _told_apart(where: str) -> Iterator[None]:
     """MLflow being away (Unavailable: ask again) told apart from a record being wrong (MLflow's error: never again)."""
     from mlflow.exceptions import MlflowException
 
@@ -170,14 +170,22 @@ def _told_apart() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _OUR_FAULT:
             raise
-        raise Unavailable(_first_line(error)) from error
+        raise Unavailable(_away(where, error)) from error
     except OSError as error:
-        raise Unavailable(_first_line(error)) from error
+        raise Unavailable(_away(where, error)) from error
+
+
+def _away(where: str, error: Exception) -> str:
+    """In a sentence, with the first cause of all: MLflow and its HTTP client wrap it several times."""
+    first: BaseException = error
+    while (before := first.__cause__ or first.__context__) is not None:
+        first = before
+    return f"MLflow at {where} does not answer ({_first_line(first)})"
 
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -32,7 +32,8 @@ def connect(settings: Settings) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for noisy in ("mlflow", "alembic"):
+    # urllib3 tells each attempt at a server that is away; whoever asks says so once.
+    for noisy in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     file = database(settings)
     if file is not None:

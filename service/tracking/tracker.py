@@ -167,7 +167,7 @@ class Tracker:
         try:
             return self._recorder.run_of(record)
         except Unavailable as error:
-            raise ClusterUnreachable(f"MLflow at {self._settings.tracking_uri} does not answer: {error}") from error
+            raise ClusterUnreachable(str(error)) from error
 
     def carry_the_rest(self) -> None:
         """What MLflow could not be told when the search ended, now that it answers again. Never raises."""

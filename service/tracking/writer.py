@@ -95,11 +95,11 @@ class Writer:
             carry(record, self._apply)
         except Unavailable as error:
             if not self._away:
-                log.warning("tracking: MLflow takes no records now, they are kept in %s (%s)", self._spool.file, error)
+                log.warning("%s; what it is to be told is kept in %s, sent when it is back", error, self._spool.file)
             self._away = True
             return False
         if self._away:
-            log.warning("tracking: MLflow takes records again")
+            log.warning("MLflow answers again, and is told what it missed")
         self._away = False
         return True
 
@@ -122,4 +122,4 @@ def drain(spool: Spool, apply: Callable[[Record], None]) -> None:
 
 
 class Unavailable(Exception):
-    """MLflow cannot be reached now; asking again later is right."""
+    """MLflow cannot be reached now; asking again later is right. The message says where it does not answer, and why."""
