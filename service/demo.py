@@ -78,17 +78,16 @@ def main() -> None:
 
 
 def stand(experiment: Experiment, cache: Path, outcome: run.Outcome) -> None:
-    """Where the champion stands on held-out driving, against driving straight on at the present speed."""
+    """Where the champion stands on held-out driving, against the baseline that its task judges beside it."""
     assert outcome.best is not None
-    judged = evaluate(outcome.best.folder / "best", cache).metrics
-    ade, straight_on = judged["ade_m"], judged["constant_velocity_ade_m"]
+    metric = experiment.task.build(experiment).headline
+    judged, name = evaluate(outcome.best.folder / "best", cache).metrics, metric.name.rpartition("/")[2]
+    value, baseline, who = judged[name], judged[f"{metric.baseline}_{name}"], metric.baseline.replace("_", " ")
     samples = len(open_splits(driving(experiment.data), cache).train)
-    if ade < straight_on:
-        say(f"held out:   ADE {ade:.3f} m, {1 - ade / straight_on:.0%} below driving straight on ({straight_on:.3f} m)")
+    if metric.better(value, baseline):
+        say(f"held out:   {name} {value:.3f}, {abs(1 - value / baseline):.0%} better than {who} ({baseline:.3f})")
     else:
-        say(
-            f"held out:   ADE {ade:.3f} m: worse than driving straight on ({straight_on:.3f} m), from {samples} samples"
-        )
+        say(f"held out:   {name} {value:.3f}: no better than {who} ({baseline:.3f}), from {samples} samples")
 
 
 def serve(name: str, settings: Settings, running: ExitStack) -> str:

@@ -78,8 +78,18 @@ def front_of(search: Search, trials: list[Trial]) -> list[Trial]:
     return [judged[index] for index in sorted(front(points), key=lambda index: (points[index], judged[index].number))]
 
 
-def baseline_of(search: Search, trials: Iterable[Trial]) -> float | None:
-    """What driving straight on at the present speed gets in the search's metric; None where the task does not say."""
-    split, _, name = search.metric.rpartition("/")
-    key = f"{split}/constant_velocity_{name}"
-    return next((trial.metrics[key] for trial in trials if key in trial.metrics), None)
+@dataclass(frozen=True)
+class Baseline:
+    """What a model that learnt nothing is called, and what it gets in the search's metric."""
+
+    name: str
+    value: float
+
+
+def baseline_of(search: Search, trials: Iterable[Trial]) -> Baseline | None:
+    """The baseline that the task judges beside its models; None where it has none, or none in the search's metric."""
+    name = search.experiment.task.build(search.experiment).headline.baseline
+    split, _, figure = search.metric.rpartition("/")
+    key = f"{split}/{name}_{figure}"
+    found = next((trial.metrics[key] for trial in trials if name and key in trial.metrics), None)
+    return None if found is None else Baseline(name.replace("_", " "), found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -11,10 +13,11 @@ import experiments
 from service.api.access import Admin, Submitter, Viewer
 from service.api.problems import problems
 from service.api.services import Services, Use
-from service.api.wire import Comparison, DecisionView, Ended, PromoteRequest, VersionView
+from service.api.wire import Comparison, DecisionView, Ended, LineupView, PromoteRequest, VersionView
 from service.endpoint.problem import ProblemError
 from service.errors import NotFound
 from service.jobs.journal import finite
+from service.registry.version import WITHDRAWN_AT, Version
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -29,6 +32,26 @@ def versions(name: Name, use: Use, _: Viewer) -> list[VersionView]:
     """All versions of a model, newest first."""
     champion = _champion(name, use)
     return [VersionView.of(version, champion) for version in use.registry.versions(name)]
+
+
+@router.get("/{name}/lineup", responses=problems(404))
+def lineup(name: Name, use: Use, _: Viewer) -> LineupView:
+    """Who answers now, what is tried beside it as a canary or a shadow, and what was withdrawn last, and why."""
+    _known(name)
+    now = use.registry.lineup(name)
+    champion, tried = now.champion.number if now.champion else None, now.challenger
+    out = max((each for each in use.registry.versions(name) if each.withdrawn), key=_when_out, default=None)
+    when = _when_out(out) if out else ""
+    return LineupView(
+        name=name,
+        baseline=_baseline(name),
+        champion=VersionView.of(now.champion, champion) if now.champion else None,
+        challenger=VersionView.of(tried.version, champion) if tried else None,
+        rollout=tried.rollout.mode if tried else "",
+        share=tried.rollout.share if tried else 0.0,
+        withdrawn=VersionView.of(out, champion) if out else None,
+        withdrawn_at=datetime.fromisoformat(when) if when else None,
+    )
 
 
 @router.get("/{name}/compare", responses=problems(404))
@@ -71,6 +94,16 @@ def rollback(name: Name, use: Use, _: Admin) -> Ended:
     ended = use.registry.end(name)
     champion = VersionView.of(ended.champion, ended.champion.number)
     return Ended(**champion.model_dump(), ended=ended.withdrawn)
+
+
+def _when_out(version: Version) -> str:
+    return version.tags.get(WITHDRAWN_AT, "")
+
+
+@cache
+def _baseline(name: str) -> str:
+    experiment = experiments.load(name)
+    return experiment.task.build(experiment).headline.baseline
 
 
 def _finite(told: Any) -> Any:

@@ -176,6 +176,19 @@ class Ended(VersionView):
     ended: int = Field(description="The version that is out of the traffic now.")
 
 
+class LineupView(Config):
+    """Who answers for a model now, what is tried beside it, and what was taken out last."""
+
+    name: str = Field(description="The model: the experiment's name.")
+    baseline: str = Field(description="Figures whose name begins with it are a baseline's; empty where there is none.")
+    champion: VersionView | None = Field(description="The version that answers; null where there is none.")
+    challenger: VersionView | None = Field(description="The version that is tried beside it; null where none is.")
+    rollout: str = Field(description="How it is tried: canary or shadow; empty where nothing is.")
+    share: float = Field(description="The share of the requests that a canary answers.")
+    withdrawn: VersionView | None = Field(description="The version that was taken out of the traffic last.")
+    withdrawn_at: AwareDatetime | None = Field(description="When that was.")
+
+
 class Comparison(Config):
     """Two versions by the figures of their trainings; what decides is the gate, on held-out samples."""
 

@@ -24,12 +24,12 @@ def outcome_text(outcome: Outcome) -> str:
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """The outcome for programs: JSON values only."""
-    best = outcome.best
+    best, baseline = outcome.best, baseline_of(outcome.search, outcome.trials)
     return {
         **search_json(outcome.search),
         "trials": [trial_json(trial) for trial in outcome.trials],
         "best": best and trial_json(best),
-        "baseline": finite(baseline_of(outcome.search, outcome.trials)),
+        "baseline": finite(baseline.value) if baseline else None,
         "version": outcome.version.number if outcome.version else None,
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "front": [trial.id for trial in outcome.front],
@@ -66,7 +66,8 @@ def _sentences(outcome: Outcome) -> Iterator[str]:
     yield f"best:       {search.metric} {figure(best.best)}, trial {best.number} ({drawn(best.drawn)})"
     baseline = baseline_of(search, outcome.trials)
     if baseline is not None:
-        yield f"baseline:   {figure(baseline)}, constant velocity; the best is {_than(search, best.best, baseline)} it"
+        than = _than(search, best.best, baseline.value)
+        yield f"baseline:   {figure(baseline.value)}, {baseline.name}; the best is {than} it"
     default = next((trial for trial in outcome.trials if trial.number == 0), None)
     if default is not None and default is not best and default.best is not None:
         yield f"defaults:   {figure(default.best)}, trial 0; the best is {_than(search, best.best, default.best)} them"

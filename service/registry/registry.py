@@ -20,7 +20,7 @@ from service.registry.files import checked, fetched
 from service.registry.gate import Decision, GateConfig
 from service.registry.judging import Comparer, Evaluator, Judging, decision_of, evaluate_on_test, headline_of
 from service.registry.rollout import Challenger, Ended, Lineup, Rollout
-from service.registry.version import SHA256, WITHDRAWN, Version, version_of
+from service.registry.version import SHA256, WITHDRAWN, WITHDRAWN_AT, Version, version_of
 from service.settings import Settings
 from service.tracking.store import connect, database, reaching
 
@@ -269,7 +269,7 @@ class Registry:
     def _mark_withdrawn(self, version: Version, reason: str) -> None:
         told = f"rolled back: {reason}"
         self._tag(version, WITHDRAWN, told)
-        self._tag(version, "fusegpt.rolled_back", _when())
+        self._tag(version, WITHDRAWN_AT, _when())
         self._write_down(version, "withdrawn", {"version": version.number, "reason": told})
 
     def _set_alias(self, name: str, alias: str, number: int) -> None:

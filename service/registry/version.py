@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SHA256 = "fusegpt.sha256."
-WITHDRAWN = "fusegpt.withdrawn"
+WITHDRAWN, WITHDRAWN_AT = "fusegpt.withdrawn", "fusegpt.rolled_back"  # why, and when
 
 
 @dataclass(frozen=True)

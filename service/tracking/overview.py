@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusegpt.training.folder import write_text
-from service.events import Search, Trial, baseline_of
+from service.events import Baseline, Search, Trial, baseline_of
 from service.tracking.importance import TooFewError, importance
 
 if TYPE_CHECKING:
@@ -73,10 +73,12 @@ def _curve(search: Search, trial: Trial, told: Told) -> TrialCurve:
     return TrialCurve(trial.number, trial.drawn, list(points), list(points.values()), trial.state, costs)
 
 
-def _trials(search: Search, curves: list[TrialCurve], folder: Path, baseline: float | None) -> list[Path]:
+def _trials(search: Search, curves: list[TrialCurve], folder: Path, baseline: Baseline | None) -> list[Path]:
     from fusegpt.figures.search import draw_search
 
-    picture = draw_search(curves, folder / "search.png", metric=search.metric, mode=search.mode, baseline=baseline)
+    value, name = (baseline.value, baseline.name) if baseline else (None, "")
+    file = folder / "search.png"
+    picture = draw_search(curves, file, metric=search.metric, mode=search.mode, baseline=value, baseline_name=name)
     keys = list(dict.fromkeys(key for curve in curves for key in curve.settings))
     costs = list(dict.fromkeys(key for curve in curves for key in curve.costs))
     rows = (
@@ -91,7 +93,7 @@ def _trials(search: Search, curves: list[TrialCurve], folder: Path, baseline: fl
     return [picture, _csv(folder / "trials.csv", head, rows)]
 
 
-def _settings(search: Search, curves: list[TrialCurve], folder: Path, baseline: float | None) -> list[Path]:
+def _settings(search: Search, curves: list[TrialCurve], folder: Path, baseline: Baseline | None) -> list[Path]:
     from fusegpt.figures.effects import FEWEST, effects
     from fusegpt.figures.settings import draw_settings
 
@@ -101,7 +103,8 @@ def _settings(search: Search, curves: list[TrialCurve], folder: Path, baseline: 
     if not found:
         return []
     note = caveat(curves)
-    picture = draw_settings(found, folder / "settings.png", metric=search.metric, baseline=baseline, note=note)
+    value = baseline.value if baseline else None
+    picture = draw_settings(found, folder / "settings.png", metric=search.metric, baseline=value, note=note)
     rows = (
         {"setting": effect.key, "value": value, "trials": int(count), "mean": mean, "low": low, "high": high}
         for effect in found

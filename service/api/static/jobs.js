@@ -95,14 +95,21 @@ function trialTable(job, trials) {
 
 // ---- champions and links
 
-function championCard(champion) {
-  const judged = ([key, value]) => value !== null && /^(val|test)\//.test(key) && !key.includes("constant_velocity");
-  const figures = Object.entries(champion.metrics).filter(judged).slice(0, 4).map(([key, value]) => `${key} ${number(value)}`).join(", ");
-  const lines = [element("div", [element("h3", champion.name), element("span", `champion: version ${champion.version}`, "state succeeded")], "row")];
-  if (figures) lines.push(element("p", figures));
-  if (champion.reason) lines.push(element("p", `the gate: ${champion.reason}`, "quiet"));
-  lines.push(element("p", `registered ${time(champion.created)}`, "quiet"));
+function championCard({ name, baseline, champion, challenger, rollout, share, withdrawn, withdrawn_at }) {
+  const lines = [element("div", [element("h3", name), element("span", champion ? `champion: version ${champion.version}` : "no champion", `state ${champion ? "succeeded" : "queued"}`)], "row")];
+  if (champion) lines.push(...championLines(champion, baseline));
+  if (challenger) lines.push(element("p", `challenger: version ${challenger.version}, ${rollout === "canary" ? `a canary that answers ${number(100 * share)} % of the requests` : "a shadow: its answers go to nobody"}`));
+  if (withdrawn) lines.push(element("p", `version ${withdrawn.version} is out of the traffic${withdrawn_at ? ` since ${time(withdrawn_at)}` : ""}; ${withdrawn.withdrawn}`, "wrong"));
   return element("article", lines);
+}
+
+function championLines(champion, baseline) {
+  const ofBaseline = (key) => baseline !== "" && key.split("/").pop().startsWith(`${baseline}_`);
+  const judged = ([key, value]) => value !== null && /^(val|test)\//.test(key) && !ofBaseline(key);
+  const figures = Object.entries(champion.metrics).filter(judged).slice(0, 4).map(([key, value]) => `${key} ${number(value)}`).join(", ");
+  const lines = figures ? [element("p", figures)] : [];
+  if (champion.reason) lines.push(element("p", `the gate: ${champion.reason}`, "quiet"));
+  return [...lines, element("p", `registered ${time(champion.created)}`, "quiet")];
 }
 
 // An address that this browser can follow, or nothing: another machine's own is not for us.
@@ -128,8 +135,8 @@ async function lookAround(jobs) {
   link("endpoint", links.endpoint);
   at("kept").hidden = links.mlflow !== "";
   for (const name of new Set(jobs.map((job) => job.experiment))) {
-    const versions = await ask(`v1/models/${encodeURIComponent(name)}/versions`).catch(() => []);
-    shown.champions.set(name, versions.find((version) => version.champion));
+    const lineup = await ask(`v1/models/${encodeURIComponent(name)}/lineup`).catch(() => null);
+    shown.champions.set(name, lineup && (lineup.champion ?? lineup.challenger ?? lineup.withdrawn) ? lineup : null);
   }
 }
 

@@ -59,6 +59,7 @@ def draw_search(
     metric: str,
     mode: Literal["min", "max"] = "min",
     baseline: float | None = None,
+    baseline_name: str = "baseline",
     title: str = "",
 ) -> Path:
     """A PNG of the whole search. Trials without a finite value are counted in the title and drawn nowhere."""
@@ -71,7 +72,9 @@ def draw_search(
     sheet = Sheet(WIDTH_PX, 560 + (420 if keys else 0))
     sheet.text(MARGIN_PX, 40, title or _caption(trials, judged, metric, mode), size=TITLE_PT, weight="bold")
     curves = sheet.axes(MARGIN_PX, 100, 760, 380)
-    _draw_curves(curves, judged, grade, metric, baseline)
+    _draw_curves(curves, judged, grade, metric)
+    if baseline is not None:
+        _draw_baseline(curves, baseline, baseline_name)
     _draw_progress(sheet.axes(MARGIN_PX + 860, 100, 490, 380), judged, grade, metric, mode)
     if keys:
         _draw_parallel(sheet.axes(MARGIN_PX, 610, 1260, 290), judged, grade, keys, metric)
@@ -102,9 +105,7 @@ def _caption(trials: Sequence[TrialCurve], judged: list[tuple[TrialCurve, float]
     return f"{', '.join(parts)}   ·   best {metric} {best:.3f} (trial {winner.number})"
 
 
-def _draw_curves(
-    axes: Axes, judged: list[tuple[TrialCurve, float]], grade: _Grade, metric: str, baseline: float | None
-) -> None:
+def _draw_curves(axes: Axes, judged: list[tuple[TrialCurve, float]], grade: _Grade, metric: str) -> None:
     for trial, best in sorted(judged, key=lambda pair: pair[1], reverse=grade.mode == "min"):
         is_best = best == grade.best
         colour = PREDICTION if is_best else grade(best)
@@ -113,14 +114,16 @@ def _draw_curves(
         )
         marker = {"stopped": "X", "cancelled": "X", "failed": "x"}.get(trial.state, "o")
         axes.scatter(trial.epochs[-1], trial.values[-1], color=colour, marker=marker, s=30, zorder=5, linewidths=1)
-    if baseline is not None:
-        axes.axhline(baseline, color=BASELINE, linestyle="--", linewidth=1.6)
-        axes.annotate(
-            "constant velocity", (0.995, baseline), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=SMALL_PT, color=BASELINE, xytext=(0, 3), textcoords="offset points",
-        )  # fmt: skip
     label_axes(axes, "epoch", metric, "Learning curves (● finished, ✖ stopped early)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_baseline(axes: Axes, value: float, name: str) -> None:
+    axes.axhline(value, color=BASELINE, linestyle="--", linewidth=1.6)
+    axes.annotate(
+        name, (0.995, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=SMALL_PT,
+        color=BASELINE, xytext=(0, 3), textcoords="offset points",
+    )  # fmt: skip
 
 
 def _draw_progress(axes: Axes, judged: list[tuple[TrialCurve, float]], grade: _Grade, metric: str, mode: str) -> None:

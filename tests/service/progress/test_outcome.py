@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import experiments
-from service.events import Search, Trial, best_of
+from service.events import Baseline, Search, Trial, baseline_of, best_of
 from service.progress import outcome_json, outcome_text
 from service.registry import Decision, Version
 from service.run import Outcome
@@ -45,6 +45,16 @@ def test_the_table_ranks_the_trials_and_the_best_stands_beside_baseline_and_defa
 
 def test_a_best_that_loses_to_the_baseline_says_so() -> None:
     assert "the best is 25.0 % worse than it" in outcome_text(outcome(trial(0, 1.0)))
+
+
+def test_the_baseline_is_the_one_that_the_task_names() -> None:
+    other = trial(0, 0.5)
+    other.metrics = {"val/accuracy": 0.5, "val/constant_velocity_accuracy": 0.4}
+    rows = Search("rows", experiments.load("row_classifier"), Path("runs/rows"), "val/accuracy", "max")
+    assert baseline_of(rows, [other]) is None, "its task has none, whatever a figure is called"
+    driving = outcome(trial(0, 0.5))
+    assert baseline_of(driving.search, driving.trials) == Baseline("constant velocity", 0.8)
+    assert outcome_json(driving)["baseline"] == 0.8
 
 
 def test_a_refusal_is_told_with_its_reason() -> None:

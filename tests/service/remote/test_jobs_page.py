@@ -22,6 +22,7 @@ from service.api.pages import FILES, STATIC
 from service.jobs.job import Job, now
 from service.jobs.memory import MemoryJobStore
 from service.registry import Registry, Version
+from service.registry.rollout import Challenger, Rollout
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,13 +191,69 @@ def test_without_a_token_the_page_asks_for_one_and_shows_nothing(
 
 
 class Shelf(Registry):
-    """A registry with one champion, and no MLflow."""
+    """A registry with a champion, a challenger and two that were withdrawn, and no MLflow."""
+
+    rollout = Rollout(mode="canary", share=0.1)
 
     def versions(self, name: str) -> list[Version]:
-        return [Version(name, 4, "run", {"val/ade_m": 0.525}, now(), {"fusegpt.reason": "better by 0.08 m"})]
+        figures = {"val/ade_m": 0.525, "val/constant_velocity_ade_m": 0.8}
+        tags = {4: {"fusegpt.reason": "better by 0.08 m"}}
+        for number, (why, day) in {2: ("by hand", 4), 3: ("3 % of its answers failed", 5)}.items():
+            when = f"2026-03-0{day}T05:06:07+00:00"
+            tags[number] = {"fusegpt.withdrawn": f"rolled back: {why}", "fusegpt.rolled_back": when}
+        return [Version(name, number, "run", figures, now(), tags.get(number, {})) for number in (5, 4, 3, 2)]
 
     def champion(self, name: str) -> Version | None:
-        return self.versions(name)[0]
+        return self.versions(name)[1]
+
+    def challenger(self, name: str) -> Challenger | None:
+        return Challenger(self.versions(name)[0], self.rollout)
+
+
+def test_a_lineup_tells_who_answers_what_is_tried_and_what_was_withdrawn_last(
+    client: TestClient, settings: Settings, jobs: MemoryJobStore, idle: FakeRunner
+) -> None:
+    app = create_app(settings, jobs, idle, Shelf(settings), dispatch=False)
+    told = TestClient(app, base_url="http://127.0.0.1").get("/v1/models/fusion_waypoints/lineup").json()
+    assert (told["champion"]["version"], told["champion"]["champion"]) == (4, True)
+    assert (told["challenger"]["version"], told["rollout"], told["share"]) == (5, "canary", 0.1)
+    assert (told["withdrawn"]["version"], told["withdrawn"]["withdrawn"]) == (
+        3,
+        "rolled back: 3 % of its answers failed",
+    )
+    assert (told["withdrawn_at"], told["baseline"]) == ("2026-03-05T05:06:07Z", "constant_velocity")
+    empty = client.get("/v1/models/row_classifier/lineup").json()
+    assert (empty.pop("name"), set(empty.values())) == ("row_classifier", {None, "", 0.0})
+    assert client.get("/v1/models/nothing/lineup").status_code == 404
+
+
+@in_browser
+@pytest.mark.slow
+def test_the_page_shows_what_is_tried_beside_the_champion_and_what_was_withdrawn_and_why(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    keep_waiting(jobs)
+    kept_job(jobs, "drives", "fusion_waypoints")
+    keep_waiting(jobs)
+    shelf = Shelf(settings)
+    with served(settings, idle, jobs, shelf) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
+        page.until("challenger: version 5, a canary that answers 10 % of the requests")
+        cards = "[...document.querySelectorAll('article')].map((one) => one.innerText)"
+        shown = next(text for text in page.evaluate(cards) if text.startswith("fusion_waypoints"))
+        assert "champion: version 4" in shown
+        assert "val/ade_m 0.525" in shown
+        assert "constant_velocity" not in shown, "a baseline is no figure of the model"
+        assert "version 3 is out of the traffic since" in shown
+        assert "; rolled back: 3 % of its answers failed" in shown
+        shelf.rollout = Rollout(mode="shadow")
+        page.evaluate("location.reload()")
+        page.until("challenger: version 5, a shadow: its answers go to nobody")
+        page.phone()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @in_browser
