@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from books import MLFLOW, check_books, in_mlflow
-from laptop import Laptop, wait_for
-from stack import ASK, Stack
-from tiny_spec import spec
+
+from benchmarks._cluster.books import MLFLOW, findings, in_mlflow
+from benchmarks._cluster.laptop import Laptop, wait_for
+from benchmarks._cluster.stack import ASK, Stack
+from benchmarks._cluster.tiny_spec import spec
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,7 +38,7 @@ def test_a_job_is_followed_to_its_end_from_a_laptop(submitted: Any, laptop: Lapt
 
 def test_its_one_trial_was_spread_over_both_worker_hosts(submitted: Any, stack: Stack, laptop: Laptop) -> None:
     assert submitted
-    check_books(stack, laptop, SPREAD, TRIALS, EPOCHS)
+    assert not findings(stack, laptop, SPREAD, TRIALS, EPOCHS)
     workers = stack.asks_ray("/api/v0/actors?detail=true&limit=1000")["data"]["result"]["result"]
     nodes = {worker["node_id"] for worker in workers if worker["class_name"].startswith("RayTrainWorker")}
     assert len(nodes) == 2, workers

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from compose_file import COMPOSE, ROOT, Service, document, filled, interpolated, services
+
+from benchmarks._cluster.compose_file import COMPOSE, ROOT, Service, document, filled, interpolated, services
 
 REQUIRED = {"POSTGRES_PASSWORD": "a-password", "RAY_AUTH_TOKEN": "a-token"}
 SERVICES = services(REQUIRED)

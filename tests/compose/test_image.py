@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_file import ROOT, Service, instructions, services
 from packaging.requirements import Requirement
+
+from benchmarks._cluster.compose_file import ROOT, Service, instructions, services
 
 OURS = [s for s in services({"POSTGRES_PASSWORD": "x", "RAY_AUTH_TOKEN": "x"}).values() if s.is_ours]
 PACKAGES = {"fusegpt": ROOT / "src/fusegpt", "experiments": ROOT / "experiments", "service": ROOT / "service"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from laptop import Laptop
+from benchmarks._cluster.laptop import Laptop
 
 # Small enough that a trial is a matter of seconds; every part is the real one.
 TINY = {

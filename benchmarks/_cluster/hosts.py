@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from programs import mounts_below_tmp
+from benchmarks._cluster.programs import mounts_below_tmp
 
 NAMES = Path("/etc/netns")
 # In a new namespace of names and mounts: the host's name, and folders of its own where all containers have one.

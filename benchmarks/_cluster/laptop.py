@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hosts import Host
-from stack import plain_environment
+from benchmarks._cluster.hosts import Host
+from benchmarks._cluster.stack import plain_environment
 
 SERVICE = {"FUSEGPT_ADDRESS": "http://api:8701", "MLFLOW_TRACKING_URI": "http://mlflow:5000"}
 ANSWER_S = 60.0

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import postgres_image
-from compose_file import Service, document, filled, image_environment, services
-from hosts import Host, Network
-from programs import python_programs
+from benchmarks._cluster import postgres_image
+from benchmarks._cluster.compose_file import Service, document, filled, image_environment, services
+from benchmarks._cluster.hosts import Host, Network
+from benchmarks._cluster.programs import python_programs
 
 POLL_S = 0.3
 RESTARTS = 5
@@ -28,9 +28,15 @@ class Stack:
     """All services of some profiles, and laptops."""
 
     def __init__(
-        self, folder: Path, variables: Mapping[str, str], profiles: set[str], scale: Mapping[str, int]
+        self,
+        folder: Path,
+        variables: Mapping[str, str],
+        profiles: set[str],
+        scale: Mapping[str, int],
+        patience: float = 1.0,
     ) -> None:
-        self._folder, self._scale = folder, scale
+        """`patience`: how many times the time of its health check a service may take until it is healthy."""
+        self._folder, self._scale, self._patience = folder, scale, patience
         chosen = services(variables)
         self.services = {n: s for n, s in chosen.items() if not s.profiles or profiles & set(s.profiles)}
         self._secrets = {name: each["file"] for name, each in filled(document()["secrets"], variables).items()}
@@ -72,6 +78,11 @@ class Stack:
         self.hosts[host].kill()
         self._running[host].wait(10)
 
+    def restart(self, service: str, host: str) -> None:
+        """Start a service whose host's first process has ended, as its restart policy has it; the rest ends first."""
+        self.hosts[host].kill()
+        self.start(service, host)
+
     def is_up(self, host: str) -> bool:
         """Whether the process that a host's service began with is there."""
         return self._running[host].poll() is None
@@ -112,18 +123,15 @@ class Stack:
         found, host = self.services[service], self.hosts[name]
         done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
         if done.returncode == 0:
+            self._restarts.pop(name, None)
             return True
         if not self.is_up(name):
-            self._restart(found, name)
-        late = time.monotonic() > self._started[name] + found.health_s
+            self._restarts[name] = self._restarts.get(name, 0) + 1
+            assert self._restarts[name] <= RESTARTS, f"{name} ends again and again:\n{self.log(name)[-3000:]}"
+            self.restart(service, name)
+        late = time.monotonic() > self._started[name] + self._patience * found.health_s
         assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
         return False
-
-    def _restart(self, service: Service, name: str) -> None:
-        self._restarts[name] = self._restarts.get(name, 0) + 1
-        assert self._restarts[name] <= RESTARTS, f"{name} ends again and again:\n{self.log(name)[-3000:]}"
-        self.hosts[name].kill()
-        self.start(service.name, name)
 
     def _run(self, service: Service, name: str) -> None:
         environment, log = self._environment(service, self.hosts[name]), self._folder / "logs" / f"{name}.log"
