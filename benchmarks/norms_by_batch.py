@@ -12,7 +12,6 @@ by how much does a sample's own figure move when only its companions change?
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -103,9 +102,12 @@ def draw(scores: Scores, metric: str, path: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("search", help="the search's name")
+    parser.add_argument("search", nargs="?", default="", help="the search's name")
     parser.add_argument("--to", type=Path, help="where the picture goes; none when left out")
     asked, settings = parser.parse_args(), Settings.read()
+    if not asked.search:  # among all benchmarks, which take nothing
+        print("tells of a search that was made: fusegpt tune norms_fusion --name NAME, then name it here")
+        return
     torch.set_num_threads(1)
     search = read_search(settings.runs / asked.search)
     records = read_trials(search)
@@ -137,4 +139,4 @@ def _row(norm: str, cells: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import experiments
-from benchmarks.norms_by_batch import COLOURS, draw, moved, scores_of
+from benchmarks.norms_by_batch import COLOURS, draw, main, moved, scores_of
 from fusegpt.predictor import Predictor
 from service.cluster.record import TrialRecord
 
@@ -60,3 +61,11 @@ def test_a_search_without_a_finished_trial_is_told() -> None:
 def test_the_picture_is_drawn_where_a_pair_is_missing(tmp_path: Path) -> None:
     scores = {("layernorm", 2): [0.5, 0.6], ("batchnorm", 2): [0.9], ("layernorm", 32): [0.4, 0.5]}
     assert draw(scores, "val/ade_m", tmp_path / "norms.png").stat().st_size > 5000
+
+
+def test_without_a_search_it_says_what_to_make_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["norms_by_batch"])
+    main()
+    assert "fusegpt tune norms_fusion --name NAME" in capsys.readouterr().out
