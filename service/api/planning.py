@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from fusegpt.costs import forward_flops, parameters
+from fusegpt.costs import flops_are_taught, forward_flops, parameters
 from fusegpt.experiment import Experiment
 from fusegpt.search_space import Choice, Domain, Integer
 from service.api.fitting import Room, full, refusals, room_for
@@ -57,6 +57,7 @@ def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: b
         smallest=sizes.parameters["smallest"],
         largest=sizes.parameters["largest"],
         flops=forward_flops(sizes.default),
+        flops_of="a training sample" if flops_are_taught(experiment) else "an answer",
         smallest_flops=forward_flops(sizes.smallest),
         largest_flops=forward_flops(sizes.largest),
         state_gb=sizes.state_gb("largest"),

@@ -279,6 +279,7 @@ class Plan(Config):
     flops: int | None = Field(
         description="Floating-point operations of one sample's forward, default model; null where it cannot be counted."
     )
+    flops_of: str = Field(description="Which sample that is: an answer, or a training sample of what writes freely.")
     smallest_flops: int | None = Field(description="The same of the smallest model.")
     largest_flops: int | None = Field(description="The same of the largest model.")
     state_gb: float = Field(description="Memory of the largest one's weights, gradients and AdamW state, in fp32.")

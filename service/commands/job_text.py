@@ -98,7 +98,8 @@ def _model(told: Json, which: str) -> str:
     """One of the models: its parameters, and a forward's operations where they can be counted."""
     counted = told["parameters" if which == "default" else which]
     flops = told["flops" if which == "default" else f"{which}_flops"]
-    return f"{counted:,} ({which}{'' if flops is None else f', {operations(flops)}'})"
+    of = f" {told['flops_of']}" if told["flops_of"] != "an answer" else ""
+    return f"{counted:,} ({which}{'' if flops is None else f', {operations(flops)}{of}'})"
 
 
 def _measured(told: Json) -> list[str]:

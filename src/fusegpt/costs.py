@@ -31,12 +31,14 @@ def forward_flops(experiment: Experiment) -> int | None:
     """Floating-point operations of one sample's forward, a multiplication and an addition counted as two.
 
     By torch's own counter (matrix products, convolutions, attention, recurrent cells), with no memory for the model.
-    None for a model that goes on writing for as long as its own words say.
+    Of an answer; of a training sample, where the answers are as long as the model makes them (`flops_are_taught`).
+    None where that reads a value, for there are none here.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from fusegpt.predictor import Predictor
+    from fusegpt.tasks.task import Teaches
 
     experiment = without_weights(experiment)
     task = experiment.task.build(experiment)
@@ -46,10 +48,17 @@ def forward_flops(experiment: Experiment) -> int | None:
     batch = {name: tensor.to("meta") for name, tensor in task.encode([request]).items()}
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         try:
-            task.predict(model, batch)
-        except (RuntimeError, NotImplementedError):  # it reads a value, and there are none here
+            task.teach(model) if isinstance(task, Teaches) else task.predict(model, batch)
+        except (RuntimeError, NotImplementedError):
             return None
     return int(counter.get_total_flops())
+
+
+def flops_are_taught(experiment: Experiment) -> bool:
+    """Whether its operations are counted of a training sample, not of an answer."""
+    from fusegpt.tasks.task import Teaches
+
+    return isinstance(experiment.task.build(experiment), Teaches)
 
 
 def latency_ms(experiment: Experiment, device: str = "cpu") -> float:

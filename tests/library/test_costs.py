@@ -44,8 +44,23 @@ def test_operations_grow_with_the_model_and_are_those_of_its_layers() -> None:
     assert (costs.forward_flops(rows) or 0) > 2 * 8 * 4 * width * (8 + width), "8 rows through the four gates"
 
 
-def test_a_model_that_writes_as_long_as_it_likes_has_no_count() -> None:
-    assert costs.forward_flops(experiments.load("translation")) is None
+@pytest.mark.parametrize("name", ["translation", "language_model", "text_to_image"])
+def test_a_model_that_writes_as_long_as_it_likes_is_counted_by_a_sample_of_its_training(name: str) -> None:
+    experiment = experiments.load(name)
+    wider = experiment.override({"model.n_embd": 2 * experiment.settings()["model.n_embd"]})
+    counted = [costs.forward_flops(each) or 0 for each in (experiment, wider)]
+    assert 2 * counted[0] < counted[1] < 5 * counted[0], "most of it are products of width by width"
+    assert costs.flops_are_taught(experiment)
+    assert not costs.flops_are_taught(tiny())
+
+
+def test_a_language_model_multiplies_every_token_by_every_weight() -> None:
+    experiment = experiments.load("language_model")
+    settings = experiment.settings()
+    tables = (settings["model.block_size"] + experiment.data.tokens) * settings["model.n_embd"]  # type: ignore[union-attr]
+    weights = costs.parameters(experiment) - tables
+    counted = costs.forward_flops(experiment) or 0
+    assert counted > 2 * weights * settings["data.block_size"]
 
 
 def test_latency_is_the_median_of_forwards_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,15 @@ class Derives(Protocol):
         ...
 
 
+@runtime_checkable
+class Teaches(Protocol):
+    """A task whose answers are as long as its model makes them: what one costs cannot be counted, its teaching can."""
+
+    def teach(self, model: nn.Module) -> Batch:
+        """The losses of one training sample of the largest size, all zeros, where the model's weights are."""
+        ...
+
+
 class Task(Protocol):
     """What is learnt and how it is judged. Made by `experiment.task.build(experiment)`."""
 

@@ -46,6 +46,15 @@ def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt
     assert store.jobs() == []
 
 
+def test_a_model_that_writes_freely_is_counted_by_a_sample_of_its_training(fusegpt: Fusegpt) -> None:
+    told = fusegpt("plan", "translation", "--json").json
+    assert (told["flops_of"], told["flops"] > 0) == ("a training sample", True)
+    assert f"{told['parameters']:,} (default, {told['flops'] / 1e6:.3g} MFLOP a training sample)" in (
+        fusegpt("plan", "translation").out
+    )
+    assert fusegpt("plan", "norms", *CHANGED, "--json").json["flops_of"] == "an answer"
+
+
 def test_what_a_few_real_steps_took_makes_the_estimate(fusegpt: Fusegpt, measured: None) -> None:
     del measured
     told = fusegpt("plan", "norms", *CHANGED)

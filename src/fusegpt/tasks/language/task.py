@@ -82,6 +82,11 @@ class LanguageTask:
         """Nats per token, (B,)."""
         return {"loss": model(batch["tokens"], batch["targets"]).mean(1)}
 
+    def teach(self, model: nn.Module) -> Batch:
+        """The losses of one window of the text, (1,) each."""
+        tokens = torch.zeros((1, self.data.block_size), dtype=torch.int64, device=next(model.parameters()).device)
+        return self.losses(model, {"tokens": tokens, "targets": tokens})
+
     def metrics(self, model: nn.Module, batch: Batch) -> Batch:
         """Nats per token and bits per byte, each (B,)."""
         nats = model(batch["tokens"], batch["targets"])  # (B, T)

@@ -59,6 +59,14 @@ class TextToImageTask:
         losses: Batch = model(batch["image"], batch["caption"])
         return losses
 
+    def teach(self, model: nn.Module) -> Batch:
+        """The losses of one picture and its caption, (1,) each, once the VAE has learnt: of the GPT, over its codes."""
+        assert isinstance(model, TextToImage)
+        model.steps = torch.tensor(self.model_config.vae_steps)  # which part learns is read from it, wherever it is
+        caption = torch.zeros((1, MAX_WORDS), dtype=torch.int64, device=next(model.parameters()).device)
+        image = caption.new_zeros((1, 3, self.data.image_px, self.data.image_px), dtype=torch.uint8)
+        return self.losses(model, {"image": image, "caption": caption})
+
     def metrics(self, model: nn.Module, batch: Batch) -> Batch:
         """What the judge finds right in the pictures drawn for the captions, each (B,), 0 or 1.
 

@@ -60,6 +60,12 @@ class TranslationTask:
         logits = model(batch["source"], batch["target"][:, :-1])
         return {"loss": self._nats(logits, batch["target"], self.config.label_smoothing)}
 
+    def teach(self, model: nn.Module) -> Batch:
+        """The losses of the longest source and the longest target, (1,) each."""
+        source = torch.zeros((1, self.data.max_tokens), dtype=torch.int64, device=next(model.parameters()).device)
+        target = source.new_zeros((1, self.config.max_target_tokens + 1))  # a beginning before the bytes and the end
+        return self.losses(model, {"source": source, "target": target})
+
     def metrics(self, model: nn.Module, batch: Batch) -> Batch:
         """Whether the whole target is right when it is told freely, and the nats of a token under teacher forcing."""
         logits = model(batch["source"], batch["target"][:, :-1])
