@@ -96,7 +96,9 @@ def tune(
     data: Source = "",
     trials: Annotated[int, typer.Option(help="How many trials, in all; the spec's number when left out.")] = 0,
     hours: Annotated[float, typer.Option(help="The search's budget in hours, in all; the spec's when left out.")] = 0.0,
-    algorithm: Annotated[str, typer.Option(help="random, asha, tpe, bohb or pbt; the spec's when left out.")] = "",
+    algorithm: Annotated[
+        str, typer.Option(help="random, grid, asha, tpe, bohb or pbt; the spec's when left out.")
+    ] = "",
     name: RunName = "",
     resume: Annotated[str, typer.Option(metavar="NAME", help="Go on with an interrupted search, or extend one.")] = "",
     promote: Annotated[bool, typer.Option(help="Make the best trial champion if it beats the present one.")] = True,

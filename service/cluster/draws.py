@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from fusegpt.config import SettingError
 from fusegpt.costs import parameters
 from fusegpt.experiment import Experiment
-from fusegpt.search_space import Choice, Domain, Integer, LogUniform
+from fusegpt.search_space import Choice, Domain, Integer, LogUniform, grid
 from service.cluster.rungs import milestones
 from service.cluster.samplers import AtRandom, ByBohb, ByTpe, Mode, Sampler, Told
 
@@ -42,6 +42,7 @@ class Draws:
         self._limits = experiment.search.constraints.limits()
         self._sampler = _sampler(experiment, mode)
         self._counted: dict[str, int] = {}
+        self._grid = self._combinations() if experiment.search.algorithm == "grid" else []
 
     def draw(self, number: int, taken: Collection[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The settings of trial `number` by dotted key: those of the space, and whatever was moved to fit them.
@@ -52,6 +53,8 @@ class Draws:
         """
         if number == 0:
             return self.defaults()
+        if self._grid:
+            return self._grid[number - 1]
         used: dict[str, Any] = {}
         unfit: ValueError | None = None
         for attempt in range(ATTEMPTS):
@@ -105,6 +108,21 @@ class Draws:
             self._sampler.tell(Told(params, values, wanted, stopped, excess))
         elif excess > 0:
             self._sampler.tell(Told(params, {}, broken=excess))
+
+    def _combinations(self) -> list[dict[str, Any]]:
+        """Those of the grid but the defaults. Raises SettingError for one that cannot be as it is written."""
+        space = self._experiment.search.space
+        found = []
+        for asked in grid(space):
+            used = self._used(asked)
+            if moved := next((key for key in space if used[key] != asked[key]), ""):
+                raise SettingError(
+                    f"search.space.{moved}: {asked[moved]!r} does not go with the rest of {asked}; with grid every "
+                    "combination is tried as it is, so write values that all go together"
+                )
+            if any(asked[key] != self._defaults[key] for key in space):
+                found.append(used)
+        return found
 
     def _draw(self, number: int, attempt: int) -> dict[str, Any]:
         seed = np.random.SeedSequence([self._experiment.search.seed, number, attempt])

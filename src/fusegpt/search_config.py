@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from fusegpt.config import Config, closest
-from fusegpt.search_space import SearchDomain
+from fusegpt.search_space import Choice, Integer, SearchDomain, Uniform
 
 # What a model costs, beside what it gets wrong. Reported with a trial's figures as "model/<name>".
 Cost = Literal["latency_ms", "parameters"]
@@ -52,7 +53,7 @@ class SearchConfig(Config):
     """Which settings are searched, and how."""
 
     space: dict[str, SearchDomain] = Field(default={}, description="Dotted key -> what may be tried.")
-    algorithm: Literal["random", "asha", "tpe", "bohb", "pbt"] = Field(
+    algorithm: Literal["random", "grid", "asha", "tpe", "bohb", "pbt"] = Field(
         default="asha", description="How trials are chosen and cut."
     )
     trials: int = Field(default=16, ge=1, description="How many trials; the first is always the default settings.")
@@ -86,6 +87,8 @@ class SearchConfig(Config):
             )
         if self.algorithm == "pbt":
             self._check_population(known)
+        if self.algorithm == "grid":
+            self._check_grid(known)
 
     @property
     def stops_early(self) -> bool:
@@ -105,6 +108,28 @@ class SearchConfig(Config):
                 raise ValueError(f"search.space.{key}: is no setting of {known['name']}{closest(key, known)}")
             if key.split(".")[0] in ("search", "resources", "name"):
                 raise ValueError(f"search.space.{key}: only settings of task, model, data and training can be searched")
+
+    def _check_grid(self, known: Mapping[str, Any]) -> None:
+        for key, domain in self.space.items():
+            if isinstance(domain, Uniform):
+                raise ValueError(
+                    f"search.space.{key}: is a range of real numbers, which has no steps; write the values of the "
+                    f"grid, e.g. [{domain.low:g}, {domain.high:g}]"
+                )
+            if not domain.contains(known[key]):
+                raise ValueError(
+                    f"search.space.{key}: a grid begins with the default settings, and {key} is {known[key]!r}; add "
+                    f"that to the values, or set {key} to one of them"
+                )
+        size = math.prod(len(domain.values) if isinstance(domain, Choice) else domain.count for domain in self._stepped)
+        if self.trials != size:
+            raise ValueError(f"search.trials: the grid of search.space has {size} combinations, not {self.trials}")
+        if self.warm_start:
+            raise ValueError("search.warm_start: a grid learns nothing from earlier searches; leave it out")
+
+    @property
+    def _stepped(self) -> list[Choice | Integer]:
+        return [domain for domain in self.space.values() if not isinstance(domain, Uniform)]
 
     def _check_population(self, known: Mapping[str, Any]) -> None:
         for key in self.space:

@@ -10,8 +10,9 @@ Written in a spec as people write them:
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
@@ -116,6 +117,19 @@ def parse(written: object) -> Domain:
         f"{written!r} is no search domain: write a list of values, or low and high (with step for whole numbers, "
         "or log: true)"
     )
+
+
+def grid(space: Mapping[str, Domain]) -> Iterator[dict[str, Setting]]:
+    """Every combination of the values of a space without ranges of real numbers, the last key's changing fastest."""
+    values = [_values(domain) for domain in space.values()]
+    for combination in itertools.product(*values):
+        yield dict(zip(space, combination, strict=True))
+
+
+def _values(domain: Domain) -> Sequence[Setting]:
+    if isinstance(domain, Uniform):
+        raise ValueError("a range of real numbers has no steps")
+    return domain.values if isinstance(domain, Choice) else range(domain.low, domain.high + 1, domain.step)
 
 
 SearchDomain = Annotated[Domain, BeforeValidator(parse), PlainSerializer(lambda domain: domain.spec())]

@@ -13,6 +13,8 @@ from fusegpt.tasks import WaypointsConfig
 
 RATES = {"training.lr": {"low": 1e-4, "high": 1e-2, "log": True}, "model.attn_pdrop": {"low": 0.0, "high": 0.3}}
 
+HEADS = {"model.n_head": [1, 2, 4], "model.n_layer": {"low": 2, "high": 3}}
+
 
 def searched(**search: Any) -> Experiment:
     parts = {"task": WaypointsConfig(), "model": FusionConfig(), "data": WorldData()}
@@ -30,6 +32,10 @@ def searched(**search: Any) -> Experiment:
         ({"budget.gpu_hours": 2}, r"search\.budget\.gpu_hours: no trial takes a GPU"),
         ({"warm_start": ["../elsewhere"]}, r"search\.warm_start: '\.\./elsewhere' is no name of a search"),
         ({"algorithm": "hyper"}, r"search\.algorithm: .*'bohb' or 'pbt'"),
+        ({"algorithm": "grid", "space": RATES}, r"search\.space\.training\.lr: is a range of real numbers"),
+        ({"algorithm": "grid", "space": {"model.n_head": [1, 2]}}, r"search\.space\.model\.n_head: a grid begins with"),
+        ({"algorithm": "grid", "space": HEADS, "trials": 5}, r"search\.trials: the grid .* has 6 combinations, not 5"),
+        ({"algorithm": "grid", "space": HEADS, "trials": 6, "warm_start": ["a"]}, r"search\.warm_start: a grid learns"),
         ({"algorithm": "pbt", "space": {"model.n_embd": [64, 128]}}, r"search\.space\.model\.n_embd: cannot change"),
         ({"algorithm": "pbt", "space": {"training.batch_size": [8, 16]}}, r"search\.space\.training\.batch_size"),
         ({"algorithm": "pbt", "space": RATES, "trials": 3}, r"search\.trials: .* at least, not 3"),

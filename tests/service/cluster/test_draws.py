@@ -46,6 +46,36 @@ def test_both_ends_of_a_range_of_whole_numbers_are_drawn() -> None:
     assert isinstance(distribution(SPACE["model.n_embd"]), IntDistribution)
 
 
+def grid_of(trials: int, defaults: dict[str, Any], **space: Any) -> Experiment:
+    asked = experiment(trials=trials, space={f"model.{key}": value for key, value in space.items()})
+    return asked.override({"search.algorithm": "grid", **defaults})
+
+
+def test_a_grid_is_every_combination_once_the_defaults_first() -> None:
+    defaults = {"model.n_embd": 128, "model.n_head": 2}
+    asked = grid_of(12, defaults, n_head=[1, 2, 4], n_embd={"low": 64, "high": 256, "step": 64})
+    for seed in (0, 7):
+        draws = Draws(asked.override({"search.seed": seed}), "min")
+        drawn = [draws.draw(number, []) for number in range(12)]
+        assert drawn[0] == {"model.n_head": 2, "model.n_embd": 128}
+        assert len({tuple(each.values()) for each in drawn}) == 12
+        assert {each["model.n_embd"] for each in drawn} == {64, 128, 192, 256}
+    assert all(asked.override(each).search == asked.search for each in drawn), "each is a trial of the same search"
+
+
+def test_a_combination_that_does_not_divide_is_refused_before_anything_trains() -> None:
+    asked = grid_of(6, {"model.n_embd": 64}, n_head=[1, 2, 4], n_embd=[64, 130])
+    with pytest.raises(SettingError, match=r"search\.space\.model\.n_embd: 130 does not go with the rest of"):
+        Draws(asked, "min")
+
+
+def test_a_combination_with_too_many_parameters_is_refused_and_not_drawn_again() -> None:
+    asked = grid_of(2, {"model.n_embd": 64, "search.constraints.parameters.max": 1.0}, n_embd=[64, 256])
+    draws = Draws(asked, "min", count=lambda _: 5, redrawn=lambda: pytest.fail("drawn again"))
+    assert draws.draw(1, [])["model.n_embd"] == 256
+    assert draws.excess(draws.draw(1, []))
+
+
 def test_trial_0_is_the_default_settings() -> None:
     asked = experiment()
     assert Draws(asked, "min").draw(0) == {key: asked.settings()[key] for key in SPACE}
