@@ -15,8 +15,8 @@ ARG TORCH=cpu
 RUN if [ "$TORCH" = cpu ]; then \
       pip install --no-deps --index-url https://download.pytorch.org/whl/cpu -c constraints.txt torch torchvision; \
     fi \
- && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-      > requirements.txt \
+ && python -c "import tomllib; of = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*of['dependencies'], *of['optional-dependencies']['openvino'], sep='\n')" > requirements.txt \
  && pip install -c constraints.txt -r requirements.txt
 
 COPY README.md ./

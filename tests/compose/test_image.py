@@ -40,7 +40,7 @@ def project() -> dict[str, Any]:
 
 def asked() -> list[Requirement]:
     """What the image installs by name."""
-    return [Requirement(one) for one in project()["dependencies"]]
+    return [Requirement(one) for one in [*project()["dependencies"], *project()["optional-dependencies"]["openvino"]]]
 
 
 def runs() -> list[str]:
@@ -127,6 +127,7 @@ def test_every_version_is_pinned_and_nothing_runs_as_root() -> None:
     pips = [part for line in runs() for part in re.split(r"&&|;", line) if "pip install" in part]
     assert pips
     assert all("-c constraints.txt" in part for part in pips)
+    assert "of['optional-dependencies']['openvino']" in runs()[0]
     names = [name for name, _ in instructions()]
     assert dict(instructions())["USER"] == "fusegpt"
     assert "RUN" not in names[names.index("USER") :]
@@ -140,7 +141,7 @@ def test_a_volume_s_folder_belongs_to_the_user_of_the_image() -> None:
 
 
 def test_the_wheels_need_no_library_of_the_system_that_the_base_has_not() -> None:
-    """But what the GPU's driver brings, and what NVIDIA's libraries open only where there is such hardware."""
+    """But what a GPU's driver brings, and what NVIDIA's libraries open only where there is such hardware."""
     if shutil.which("readelf") is None:
         pytest.skip("readelf is not installed (Debian: apt-get install binutils)")
     assert not any("apt-get" in line for line in runs())
@@ -153,7 +154,7 @@ def test_the_wheels_need_no_library_of_the_system_that_the_base_has_not() -> Non
         for file, library in needed(files)
         if library not in own and not re.fullmatch(IN_THE_BASE, library) and "/nvidia/" not in file
     }
-    assert missing <= {"libcuda.so.1"}
+    assert missing <= {"libcuda.so.1", "libOpenCL.so.1"}  # the latter of OpenVINO's plugin for Intel's GPUs
 
 
 def needed(files: list[Path]) -> Iterator[tuple[str, str]]:
