@@ -9,9 +9,7 @@ import typer
 
 from service.options import Assignments, Job, Json, Source
 
-SHOW_EXAMPLES = """Examples:
-
-fusegpt data show --data world --to sample.png
+SHOW_EXAMPLES = """Example: fusegpt data show --data world --to sample.png
 
 fusegpt data show language_model --part val
 
