@@ -14,9 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.endpoint_overhead import save_model
@@ -28,14 +30,17 @@ TRAINED = "PyTorch, as trained"
 
 def noise(predictor: Predictor, size: int) -> Batch:
     """A batch of so many requests with noise in their pictures and sweeps."""
-    rng = np.random.default_rng(size)
-    image = lambda: rng.integers(0, 256, (96, 320, 3), dtype=np.uint8)  # noqa: E731
-    sweep = lambda: rng.uniform(-30, 30, (20_000, 4)).astype(np.float32)  # noqa: E731
-    return predictor.encode([predictor.example() | {"image": image(), "sweep": sweep()} for _ in range(size)])
+    return predictor.encode([_request(predictor, np.random.default_rng(number)) for number in range(size)])
+
+
+def _request(predictor: Predictor, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    image = rng.integers(0, 256, (96, 320, 3), dtype=np.uint8)
+    return predictor.example() | {"image": image, "sweep": rng.uniform(-30, 30, (20_000, 4)).astype(np.float32)}
 
 
 def compiled(model: nn.Module) -> nn.Module:
-    made: nn.Module = torch.compile(model, dynamic=True)
+    made: Any = torch.compile(model, dynamic=True)
+    assert isinstance(made, nn.Module)
     return made
 
 
@@ -50,7 +55,7 @@ def ways(folder: Path, largest: int, with_compile: bool) -> dict[str, Callable[[
     if with_compile:
         of = trained.experiment, trained.task
         makers["torch.compile, folded"] = lambda: Predictor(*of, compiled(trained.ready().model), trained.device)
-    found = {}
+    found: dict[str, Callable[[Batch], Batch]] = {}
     for name, make in makers.items():
         began = time.process_time()
         predictor = make()

@@ -114,11 +114,11 @@ def bare_fastapi(model: Path, port: int) -> None:
         speed_mps: Annotated[float, Form()],
         target_point: Annotated[str, Form()],
     ) -> dict[str, Any]:
-        inputs = {
+        inputs: dict[str, Any] = {
             "image": np.asarray(Image.open(io.BytesIO(image)).convert("RGB")),
             "sweep": np.frombuffer(bytearray(sweep), np.float32).reshape(-1, 4),
-            "speed_mps": np.float32([speed_mps]),
-            "target_point": np.float32(target_point.split(",")),
+            "speed_mps": np.array([speed_mps], np.float32),
+            "target_point": np.array([float(x) for x in target_point.split(",")], np.float32),
         }
         return {name: value.tolist() for name, value in predictor.predict([inputs])[0].items()}
 
