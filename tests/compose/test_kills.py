@@ -46,33 +46,40 @@ def test_a_worker_host_may_go_and_the_driver_after_it(stack: Stack, laptop: Lapt
     assert [record["state"] for record in on_disk(stack, name)] == ["running", "running"]  # one trial a host
     stack.kill(host)
     wait_until_it_goes_on(stack, name)
-    assert laptop.job(name)["attempts"] == 1
+    job = laptop.job(name)
+    assert job["attempts"] == 1
     stack.start(WORKERS, host)
-    assert kill_driver(stack, laptop.job(name)["id"]) == 1
+    assert kill_driver(stack, job["id"]) == 1
     check_the_end(stack, laptop, name, TRIALS)
     job = laptop.job(name)
     assert (job["attempts"], job["retries"]) == (2, 1)
     stack.wait_healthy(WORKERS)
 
 
-def test_a_host_may_go_under_a_trial_that_is_spread_over_two_and_the_head_after_it(
-    stack: Stack, laptop: Laptop
-) -> None:
-    """What is left of the trial's workers ends, and all go on when the host is back. With the head the cluster is
-    lost: its workers end, join the new one, and the job is tried again there."""
+def test_a_host_may_go_under_a_trial_that_is_spread_over_two(stack: Stack, laptop: Laptop) -> None:
+    """What is left of the trial's workers ends, and all go on from the last checkpoint when the host is back."""
     name = "spread-over-two"
     host = stack.names(WORKERS)[0]
-    laptop.fusegpt("submit", spec(laptop, name, trials=1, epochs=3 * EPOCHS, workers=2), "--quiet")
+    laptop.fusegpt("submit", spec(laptop, name, trials=1, epochs=EPOCHS, workers=2), "--quiet")
     wait_until_it_trains(stack, name)
     stack.kill(host)
+    assert epochs_of(stack, name) < EPOCHS
     stack.start(WORKERS, host)
-    wait_until_it_goes_on(stack, name)
+    stack.wait_healthy(WORKERS)  # and started again, should its start fail
+    check_the_end(stack, laptop, name, 1)
     assert laptop.job(name)["attempts"] == 1
+
+
+def test_the_head_may_go_and_come_back(stack: Stack, laptop: Laptop) -> None:
+    """The cluster is lost with it: its workers end, join the new one, and the job is tried again there."""
+    name = "without-the-head"
+    laptop.fusegpt("submit", spec(laptop, name, trials=TRIALS, epochs=EPOCHS), "--quiet")
+    wait_until_it_trains(stack, name)
     stack.kill("ray-head")
     stack.start("ray-head")
     wait_for(lambda: not any(stack.is_up(host) for host in stack.names(WORKERS)), 120, "the workers end")
     stack.wait_healthy(WORKERS)
-    check_the_end(stack, laptop, name, 1, 3 * EPOCHS)
+    check_the_end(stack, laptop, name, TRIALS)
     assert laptop.job(name)["attempts"] == 2
 
 
