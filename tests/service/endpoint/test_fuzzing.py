@@ -215,7 +215,7 @@ def test_json_nested_beyond_reason_is_a_400(fuzzed: TestClient) -> None:
 
 @pytest.mark.slow
 def test_inputs_that_follow_the_readers_own_branches_find_nothing_either(tmp_path: Path) -> None:
-    """By atheris, guided by coverage, for a number of inputs; run the program longer by hand after a change of a reader."""
+    """By atheris, guided by coverage, for some inputs; run it for longer by hand after a change of a reader."""
     program = Path(__file__).parent / "guided_fuzzing.py"
     # A process begins with the largest memory of the one that started it: the limit is what comes on top.
     limit_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024 + 1024
