@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test is timed: what takes long on a busy machine is no failure. pytest-timeout ends what hangs.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Read by Ray and MLflow when they are imported, so set before any test module is.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -117,7 +117,7 @@ def test_every_cap_divides_as_the_originals_float64_does() -> None:
         assert np.array_equal(ours, (tally.astype(np.float64) / cap).astype(np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     px_per_m=st.sampled_from([0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 8.0, 10.0]),
     seed=st.integers(0, 2**32 - 1),

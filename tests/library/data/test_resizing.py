@@ -13,7 +13,7 @@ from fusegpt.data.image import resized
 sizes = st.integers(8, 90)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=sizes, width=sizes, to_height=sizes, to_width=sizes, seed=st.integers(0, 99))
 def test_a_resized_picture_is_pillows_to_one_level(
     height: int, width: int, to_height: int, to_width: int, seed: int

@@ -21,7 +21,7 @@ def drives(count: int, seconds: float = 30.0) -> dict[str, Times]:
     return {f"2011_09_26_drive_{i:04d}_sync": np.arange(0, seconds, 0.1) for i in range(1, count + 1)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(times=many_drives, val=fractions, test=fractions, gap_s=st.floats(0, 5))
 def test_no_two_parts_of_one_drive_come_closer_than_the_gap(
     times: dict[str, Times], val: float, test: float, gap_s: float
@@ -33,7 +33,7 @@ def test_no_two_parts_of_one_drive_come_closer_than_the_gap(
             assert apart.min(initial=np.inf) >= gap_s - 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times=many_drives, val=fractions, test=fractions)
 def test_every_sample_has_one_part_and_the_same_one_each_time(times: dict[str, Times], val: float, test: float) -> None:
     splits = Splits(val_fraction=val, test_fraction=test)

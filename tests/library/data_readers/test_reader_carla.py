@@ -279,7 +279,7 @@ def test_a_wrong_root_layout_or_drive_is_told_by_its_setting(
         CarlaData(root=str(folder.root), drives=("Town05", "Town99")).reader()
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 400), flip=st.integers(0, 255))
 def test_no_damage_to_a_sweep_gets_past_the_reader(cut: int, flip: int, carla_folder: Any, straight_poses: Any) -> None:
     """Whatever happens to the bytes, a sample is sound or a problem is told; nothing else is raised."""

@@ -13,7 +13,7 @@ from fusegpt.models.sequence.markov import Markov, entropy_rate
 texts = st.lists(st.integers(0, 4), min_size=3, max_size=200).map(torch.tensor)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(texts)
 def test_the_surprise_of_the_counted_text_is_the_entropy_of_its_pairs(text: torch.Tensor) -> None:
     """Without a pseudo-count: -sum over pairs of n(a,b)/N ln(n(a,b)/n(a)), counted here by hand."""
@@ -30,7 +30,7 @@ def test_the_surprise_of_the_counted_text_is_the_entropy_of_its_pairs(text: torc
     assert math.isclose(surprise, closed, abs_tol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
 def test_two_states_have_the_entropy_rate_of_the_textbook(p: float, q: float) -> None:
     def h(x: float) -> float:
@@ -41,7 +41,7 @@ def test_two_states_have_the_entropy_rate_of_the_textbook(p: float, q: float) ->
     assert math.isclose(float(entropy_rate(transitions, stationary)), (q * h(p) + p * h(q)) / (p + q), rel_tol=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts, st.floats(0.01, 100))
 def test_its_chances_are_a_distribution_also_after_what_was_never_seen(text: torch.Tensor, k: float) -> None:
     model = Markov(5, k).eval()
@@ -51,7 +51,7 @@ def test_its_chances_are_a_distribution_also_after_what_was_never_seen(text: tor
     assert (chances > 0).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts)
 def test_in_training_each_pair_is_told_from_all_the_others(text: torch.Tensor) -> None:
     model = Markov(5, 2.0).train()

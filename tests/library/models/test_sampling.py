@@ -12,7 +12,7 @@ from fusegpt.models.sequence.sampling import draw, probabilities
 logits = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=12, unique=True).map(lambda row: torch.tensor([row]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(logits, st.integers(1, 12))
 def test_top_k_leaves_the_k_likeliest_in_their_old_proportions(row: torch.Tensor, k: int) -> None:
     chances = probabilities(row, Sampling(temperature=1.0, top_k=k))[0]
@@ -22,7 +22,7 @@ def test_top_k_leaves_the_k_likeliest_in_their_old_proportions(row: torch.Tensor
     torch.testing.assert_close(chances, wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(logits, st.floats(0.01, 0.99))
 def test_top_p_leaves_the_fewest_that_hold_p(row: torch.Tensor, p: float) -> None:
     kept = probabilities(row, Sampling(temperature=1.0, top_p=p))[0] > 0

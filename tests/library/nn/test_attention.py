@@ -17,7 +17,7 @@ def _pair(n_embd: int, n_head: int, causal: bool) -> tuple[SelfAttention, SelfAt
     return fused, written_out
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n_head=st.sampled_from([1, 2, 3, 8]),
     head_size=st.sampled_from([1, 4, 18]),

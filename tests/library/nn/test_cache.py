@@ -11,7 +11,7 @@ from fusegpt.nn.attention import SelfAttention
 from fusegpt.nn.cache import KeyValues
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(st.integers(1, 5), min_size=1, max_size=5), kernel=st.sampled_from(["sdpa", "math"]))
 def test_tokens_in_any_steps_are_attended_as_all_at_once(steps: list[int], kernel: str) -> None:
     attention = SelfAttention(16, 4, causal=True, kernel=kernel).eval()  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from fusegpt.nn.cross_attention import CrossAttention, padded_attention_weights
 from fusegpt.nn.positions import Positions, resized_grid, sinusoidal
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), n_head=st.sampled_from([1, 2, 4]))
 def test_the_fused_kernel_equals_the_softmax_written_out(lengths: list[int], n_head: int) -> None:
     torch.manual_seed(0)

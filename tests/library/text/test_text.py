@@ -51,7 +51,7 @@ def test_the_blocks_are_in_order_apart_and_of_the_shares_that_were_asked_for() -
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_tokenizers_bring_any_text_back(text: str) -> None:
     for tokenizer in (ByteTokenizer(), LEARNT):
         tokens = tokenizer.encode(text)

@@ -34,7 +34,6 @@ DAYS = st.dates(datetime.date(SMALL.first_year, 1, 1), datetime.date(SMALL.last_
 
 
 @given(st.text(max_size=40))
-@settings(deadline=None)
 def test_text_becomes_tokens_and_text_again(text: str) -> None:
     assert text_of(tokens_of(text)) == text
     assert text_of([*target_tokens(text).tolist(), 70, 71]) == text
@@ -69,7 +68,7 @@ def test_the_days_of_the_test_are_not_in_training(tmp_path: Path) -> None:
     assert not {pair.target for pair in splits.train.pairs} & {pair.target for pair in splits.test.pairs}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(a=DAYS, b=DAYS)
 def test_a_text_stands_for_one_day_only_in_all_languages_and_styles(a: datetime.date, b: datetime.date) -> None:
     # The day and month swapped, and the century dropped, are where dates are mistaken for each other.
@@ -82,7 +81,7 @@ def all_texts(day: datetime.date) -> set[str]:
     return {written(day, Locale.parse(name), style) for name in SMALL.languages for style in SMALL.styles}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(day=DAYS)
 def test_no_date_is_longer_than_the_longest(day: datetime.date) -> None:
     assert max(len(source_tokens(text)) for text in all_texts(day)) <= LONGEST

@@ -81,7 +81,7 @@ def test_the_other_cars_are_gone_where_traffic_is_nought() -> None:
     assert len(WorldData(traffic=0).reader().drive("world-0000").traffic.models) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_a_street_is_long_enough_and_even(seed: int) -> None:
     road = lay_road(np.random.default_rng(seed), 300.0)
@@ -92,7 +92,7 @@ def test_a_street_is_long_enough_and_even(seed: int) -> None:
         assert np.abs(lane.curvature).max() < 1 / 3.0  # tighter than any car can steer
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0, 14), st.floats(1, 14), st.floats(0.5, 200), st.floats(-14, 14))
 def test_a_smaller_gap_never_makes_a_follower_faster(speed: float, limit: float, gap: float, closing: float) -> None:
     now = np.array([speed]), np.array([limit])
@@ -112,7 +112,7 @@ def test_speed_limits_let_a_car_brake_for_a_bend() -> None:
     assert falls.max() < 1.25
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.1, 14), st.floats(-0.6, 0.6))
 def test_a_turned_wheel_drives_a_circle(speed: float, wheel: float) -> None:
     pose = np.zeros(3)

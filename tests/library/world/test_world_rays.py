@@ -64,7 +64,7 @@ PLACE = st.tuples(st.floats(-40, 40), st.floats(-40, 40), st.floats(-1.5, 4))
 HALF = st.tuples(st.floats(0.2, 6), st.floats(0.2, 6), st.floats(0.2, 4))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PLACE, HALF, st.floats(-4, 4), st.booleans())
 def test_no_hit_lies_outside_the_window_that_a_solid_is_sought_in(
     at: tuple[float, float, float], half: tuple[float, float, float], yaw: float, rounded: bool
@@ -81,7 +81,7 @@ def test_no_hit_lies_outside_the_window_that_a_solid_is_sought_in(
         np.testing.assert_array_equal(np.where(windowed < 140, windowed, np.inf), seen)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 95), st.integers(0, 319), st.floats(1, 80))
 def test_the_projection_is_the_inverse_of_the_pixels_ray(row: int, column: int, depth: float) -> None:
     camera = Camera(96, 320, 81.4)

@@ -61,9 +61,7 @@ def test_every_answer_is_as_described(api: schemathesis.BaseSchema, mode: Genera
 
 
 def _first_failure(operation: schemathesis.APIOperation, mode: GenerationMode) -> str:
-    @bounds(
-        max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None
-    )
+    @bounds(max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
     @seed(0)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case) -> None:

@@ -82,7 +82,7 @@ def test_trial_0_is_the_default_settings() -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 50), st.sampled_from(["random", "tpe", "bohb"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_draw_lies_in_the_space_and_makes_an_experiment(seed: int, number: int, algorithm: str) -> None:
     asked = experiment(seed=seed, algorithm=algorithm)
     drawn = Draws(asked, "min").draw(number)

@@ -106,7 +106,7 @@ def test_what_comes_while_the_model_works_is_the_next_batch() -> None:
     assert doubler.batches == [[0], [1, 2, 3]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(st.integers(0, 20), min_size=1, max_size=30), limit=st.integers(1, 7))
 def test_every_request_gets_its_own_answer_and_no_batch_is_over_the_limit(values: list[int], limit: int) -> None:
     doubler = Doubler()

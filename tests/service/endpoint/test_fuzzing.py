@@ -32,7 +32,7 @@ from service.endpoint.watcher import Watcher
 
 CONFIG = EndpointConfig(max_body_mb=1, max_points=1000, max_image_mpx=0.5, max_batch_size=4)
 RIGHT: dict[str, Any] = {"image": png(), "sweep": sweep(), "speed_mps": 5.5, "target_point": (1.0, 0.0)}
-FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(2**70) | st.just(-1),

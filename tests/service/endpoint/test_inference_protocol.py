@@ -158,7 +158,7 @@ def test_bytes_elements_come_back_as_they_were(elements: list[bytes]) -> None:
     assert [bytes(element) for element in unpack_bytes(memoryview(pack_bytes(elements)), len(elements))] == elements
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     field=st.sampled_from(sorted(CONTENTS)),
     key=st.sampled_from(["name", "datatype", "shape", "data", "parameters"]),

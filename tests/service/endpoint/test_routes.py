@@ -311,7 +311,7 @@ def test_a_model_that_answers_nan_is_the_endpoints_fault_and_says_so(
     refusal(client.post("/v1/predict", files=form()), 500, "")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     field=st.sampled_from(["image", "sweep", "speed_mps", "target_point"]),
     content=st.one_of(
@@ -331,7 +331,7 @@ def test_no_bytes_in_any_field_make_the_endpoint_fail(ask: Ask, field: str, cont
         assert answer.json()["field"] == field
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=400), header=st.text(max_size=40))
 def test_no_body_and_no_header_make_the_endpoint_fail(client: TestClient, body: bytes, header: str) -> None:
     for kind in ("multipart/form-data; boundary=b", f"multipart/form-data; {header}"):

@@ -61,7 +61,7 @@ class JobMoves(RuleBasedStateMachine):
         assert (self.now.ended is not None) == (self.now.state in FINAL)
 
 
-JobMoves.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=15, deadline=None)
+JobMoves.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=15)
 test_jobs_move_only_as_is_legal = JobMoves.TestCase
 
 
