@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks._cluster.laptop import Laptop
 from benchmarks._cluster.stack import Stack
 from benchmarks._cluster.team import obstacle, standing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last of all: the cluster stands until the session ends, and takes its part of the machine."""
+    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
 
 
 @pytest.fixture(scope="session")
