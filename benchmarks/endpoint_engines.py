@@ -3,8 +3,9 @@
     python -m benchmarks.endpoint_engines [--threads 1] [--batches 1 8] [--turns 40] [--compile]
 
 The forward of fusion_waypoints: as it was trained, folded (`fusegpt.nn.folding`), by OpenVINO (`fusegpt.nn.exported`),
-and with --compile by torch.compile, which needs a C++ compiler and minutes. All in one process, in turns, so that they
-share the machine's moods. Processor time is told beside time: it is what is left of a difference on a busy machine.
+and with --compile by torch.compile and AOTInductor, which need a C++ compiler and minutes. All in one process, in
+turns, so that they share its moods. Processor time is told beside time: it is what is left of a difference on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch._inductor import aoti_compile_and_package, aoti_load_package
 
 from benchmarks.endpoint_overhead import save_model
 from fusegpt.predictor import Predictor
@@ -44,6 +46,31 @@ def compiled(model: nn.Module) -> nn.Module:
     return made
 
 
+class AheadOfTime(nn.Module):
+    """A model that AOTInductor has compiled, for batches of any size. `inputs` are an example of them, batch first."""
+
+    def __init__(self, model: nn.Module, inputs: tuple[torch.Tensor, ...], folder: Path) -> None:
+        super().__init__()
+        any_batch = tuple({0: torch.export.Dim.AUTO} for _ in inputs)
+        program = torch.export.export(model, inputs, dynamic_shapes=any_batch)
+        package = aoti_compile_and_package(program, package_path=str(folder / "model.pt2"))
+        self._run = aoti_load_package(package)
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self._run(*inputs)
+
+
+def inputs_of(predictor: Predictor, size: int) -> tuple[torch.Tensor, ...]:
+    """What its task gives to its model for so many requests."""
+    seen: list[tuple[torch.Tensor, ...]] = []
+    handle = predictor.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    try:
+        predictor.forward(noise(predictor, size))
+    finally:
+        handle.remove()
+    return seen[0]
+
+
 def ways(folder: Path, largest: int, with_compile: bool) -> dict[str, Callable[[Batch], Batch]]:
     """Each way's forward, made and warm; what making it took is told."""
     trained = Predictor.load(folder)
@@ -54,7 +81,11 @@ def ways(folder: Path, largest: int, with_compile: bool) -> dict[str, Callable[[
     }
     if with_compile:
         of = trained.experiment, trained.task
-        makers["torch.compile, folded"] = lambda: Predictor(*of, compiled(trained.ready().model), trained.device)
+        folded = trained.ready("torch")
+        makers["torch.compile, folded"] = lambda: Predictor(*of, compiled(folded.model), trained.device)
+        makers["AOTInductor, folded"] = lambda: Predictor(
+            *of, AheadOfTime(folded.model, inputs_of(folded, largest), folder), trained.device
+        )
     found: dict[str, Callable[[Batch], Batch]] = {}
     for name, make in makers.items():
         began = time.process_time()
