@@ -44,7 +44,9 @@ class InProcessJobs:
         own = settings.model_copy(update={"data_roots": (Path("/"),), "tokens": None, "api_host": "127.0.0.1"})
         self._settings = settings
         self._use = Services(own, self._store, self._runner, Registry(settings), Access(own))
-        self._dispatcher = Dispatcher(self._store, self._runner, settings.jobs)
+        self._dispatcher = Dispatcher(
+            self._store, self._runner, settings.jobs, place_patience_s=60.0 * settings.placement_patience_minutes
+        )
         self._dispatcher.turn()
 
     def submit(self, spec: Json, priority: int, key: str) -> Json:

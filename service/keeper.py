@@ -74,7 +74,9 @@ def main() -> None:
 
     settings = Settings.read()
     store = open_store(settings.store_url)
-    dispatcher = Dispatcher(store, LocalRunner(settings), settings.jobs)
+    dispatcher = Dispatcher(
+        store, LocalRunner(settings), settings.jobs, place_patience_s=60.0 * settings.placement_patience_minutes
+    )
     keep(store, dispatcher, settings.home / "keeper.lock")
     store.close()
 

@@ -29,6 +29,12 @@ class Settings(Config):
     port: int = Field(
         default=8700, ge=0, le=65535, description="FUSEGPT_PORT: the port of the endpoint; 0 takes a free one."
     )
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="FUSEGPT_GRPC_PORT: the port of the endpoint for gRPC, which needs tokens; 0 a free one; empty is off.",
+    )
 
     store: str = Field(
         default="", description="FUSEGPT_STORE: URL of the job store; empty is SQLite under home.", repr=False
@@ -50,6 +56,12 @@ class Settings(Config):
 
     commit: str = Field(default="", description="FUSEGPT_COMMIT: the commit of the code, for an image without git.")
     jobs: int = Field(default=0, ge=0, description="FUSEGPT_JOBS: jobs at once at most; 0 runs as many as fit.")
+    placement_patience_minutes: int = Field(
+        default=1440,
+        ge=0,
+        description="FUSEGPT_PLACEMENT_PATIENCE_MINUTES: how long a job waits for a place that no host which is up "
+        "has; 0 waits for ever.",
+    )
 
     @property
     def store_url(self) -> str:
@@ -88,6 +100,7 @@ class Settings(Config):
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
             host=environment.get("FUSEGPT_HOST") or "127.0.0.1",
             port=_port(environment, "FUSEGPT_PORT", "8700"),
+            grpc_port=_port(environment, "FUSEGPT_GRPC_PORT", "") if environment.get("FUSEGPT_GRPC_PORT") else None,
             store=environment.get("FUSEGPT_STORE", ""),
             tokens=_path(tokens) if tokens else None,
             data_roots=tuple(_path(root) for root in roots),
@@ -97,6 +110,7 @@ class Settings(Config):
             token=environment.get("FUSEGPT_TOKEN", ""),
             commit=environment.get("FUSEGPT_COMMIT", ""),
             jobs=_count(environment, "FUSEGPT_JOBS"),
+            placement_patience_minutes=_count(environment, "FUSEGPT_PLACEMENT_PATIENCE_MINUTES", "1440"),
         )
 
     def environment(self) -> dict[str, str]:
@@ -111,6 +125,7 @@ class Settings(Config):
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "FUSEGPT_HOST": self.host,
             "FUSEGPT_PORT": str(self.port),
+            "FUSEGPT_GRPC_PORT": "" if self.grpc_port is None else str(self.grpc_port),
             "FUSEGPT_STORE": self.store,
             "FUSEGPT_TOKENS": str(self.tokens or ""),
             "FUSEGPT_DATA_ROOTS": os.pathsep.join(str(root) for root in self.data_roots),
@@ -118,6 +133,7 @@ class Settings(Config):
             "FUSEGPT_API_PORT": str(self.api_port),
             "FUSEGPT_COMMIT": self.commit,
             "FUSEGPT_JOBS": str(self.jobs),
+            "FUSEGPT_PLACEMENT_PATIENCE_MINUTES": str(self.placement_patience_minutes),
         }
 
 
@@ -142,8 +158,8 @@ def _ray_auth_token(environment: Mapping[str, str]) -> str:
         raise ValueError(f"RAY_AUTH_TOKEN_PATH: {path} cannot be read ({error.strerror})") from None
 
 
-def _count(environment: Mapping[str, str], name: str) -> int:
-    count = environment.get(name) or "0"
+def _count(environment: Mapping[str, str], name: str, default: str = "0") -> int:
+    count = environment.get(name) or default
     if not count.isdigit():
         raise ValueError(f"{name}: {count!r} is no count; write 0 (no limit), 1, 2 ...")
     return int(count)

@@ -30,7 +30,11 @@ def create_app(
     Raises SettingError where it would listen beyond this machine without tokens.
     """
     access = Access(settings)
-    dispatcher = Dispatcher(store, runner, settings.jobs) if dispatch else None
+    dispatcher = (
+        Dispatcher(store, runner, settings.jobs, place_patience_s=60.0 * settings.placement_patience_minutes)
+        if dispatch
+        else None
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -32,7 +32,7 @@ def resumed(job: Job, budget: BudgetChange | None, use: Services, caller: Caller
         return changes
     if job.state != "paused":
         raise Conflict(f"job {job.name} is {job.state}: there is nothing to resume")
-    return {**changes, "state": "queued", "reason": ""}
+    return {**changes, "state": "queued", "reason": "", "no_place_since": None}
 
 
 def _after_its_end(job: Job, budget: BudgetChange | None, use: Services, caller: Caller) -> dict[str, Any]:

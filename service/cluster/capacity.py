@@ -25,6 +25,21 @@ def trials_at_once(resources: Resources, nodes: Iterable[Mapping[str, float]]) -
     return min(trials, resources.concurrent_trials or trials)
 
 
+def lacking(resources: Resources, nodes: Iterable[Mapping[str, float]]) -> str:
+    """What a trial that does not fit needs, beside what these nodes have, in one sentence."""
+    nodes = list(nodes)
+    each = {"GPU": resources.gpus_per_worker, "CPU": resources.cpus_per_worker}
+    needs = " and ".join(f"{amount:g} {kind}" for kind, amount in each.items() if amount)
+    if not nodes:
+        return f"needs {needs} a worker; no host is up"
+    for kind, amount in each.items():
+        if amount > (most := max(node.get(kind, 0.0) for node in nodes)) + 1e-6:
+            return f"needs {amount:g} {kind} a worker; the largest host that is up has {most:g}"
+    if fit := workers_that_fit(resources, nodes):
+        return f"needs {needs} for each of {resources.fewest_workers} workers; the hosts that are up take {fit}"
+    return f"needs {needs} a worker; no host that is up has both"
+
+
 def workers_that_fit(resources: Resources, nodes: Iterable[Mapping[str, float]]) -> int:
     """How many workers fit on nodes that have so much left."""
     return sum(_workers_on(node, resources) for node in nodes)

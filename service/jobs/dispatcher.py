@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from dataclasses import replace
+from typing import Any
 
 from service.errors import ClusterUnreachable, ServiceError, sentence
 from service.jobs.job import Job, now
+from service.jobs.place import placed, without_place
 from service.jobs.queue import Turn, take_turn
 from service.jobs.retry import Failure
 from service.jobs.runner import JobRunner
@@ -26,10 +29,23 @@ MANY = 1000
 
 
 class Dispatcher:
-    """`jobs`: how many may run at once; 0 sets no limit but what the machine has."""
+    """Over one store and one runner.
 
-    def __init__(self, store: JobStore, runner: JobRunner, jobs: int = 0, patience_s: float = PATIENCE_S) -> None:
+    jobs:             how many may run at once; 0 sets no limit but what the machine has.
+    patience_s:       how long one may take to pause or to stop.
+    place_patience_s: how long one waits for a place that no host which is up has; 0 sets no limit.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        runner: JobRunner,
+        jobs: int = 0,
+        patience_s: float = PATIENCE_S,
+        place_patience_s: float = 0.0,
+    ) -> None:
         self._store, self._runner, self._jobs, self._patience_s = store, runner, jobs, patience_s
+        self._place_patience_s = place_patience_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._turns, name="dispatcher", daemon=True)
 
@@ -54,16 +70,27 @@ class Dispatcher:
             with contextlib.suppress(Conflict):
                 self._start(job)
         for job in queued:
-            if job.reason != (reason := turn.waits.get(job.id, job.reason)):
-                with contextlib.suppress(Conflict):
-                    self._store.update(job, reason=reason)
+            with contextlib.suppress(Conflict):
+                self._tell(job, turn)
 
     def _decide(self, queued: list[Job], active: list[Job]) -> Turn:
         try:
             capacity = self._runner.capacity()
         except ClusterUnreachable as error:
             return Turn(waits={job.id: sentence(error) for job in queued})
-        return take_turn(queued, active, capacity, self._jobs, now())
+        there, lack = placed(queued, capacity)
+        turn = take_turn(there, active, capacity, self._jobs, now())
+        return replace(turn, lack=lack)
+
+    def _tell(self, job: Job, turn: Turn) -> None:
+        """Keep why a job waits, where that is new."""
+        changes: dict[str, Any] = {}
+        if job.id in turn.lack:
+            changes = without_place(job, turn.lack[job.id], self._place_patience_s, now())
+        elif job.id in turn.waits:
+            changes = {"reason": turn.waits[job.id], "no_place_since": None}
+        if any(getattr(job, key) != value for key, value in changes.items()):
+            self._store.update(job, **changes)
 
     def _turns(self) -> None:
         while not self._ended.wait(TURN_S):
@@ -89,6 +116,7 @@ class Dispatcher:
     def _start(self, job: Job) -> None:
         time = now()
         changes = {"attempts": job.attempts + 1, "started": job.started or time, "not_before": None, "handle": None}
+        changes["no_place_since"] = None
         starting = self._store.update(job, state="starting", reason="", **changes)
         try:
             self._runner.start(starting)

@@ -56,6 +56,7 @@ class Job(Config):
     ended: AwareDatetime | None = Field(default=None, description="When it came to its end.")
     moved: AwareDatetime | None = Field(default=None, description="When its state last changed.")
     not_before: AwareDatetime | None = Field(default=None, description="A retry waits until then.")
+    no_place_since: AwareDatetime | None = Field(default=None, description="Since when no host can take its trials.")
     handle: Handle | None = Field(default=None, description="Its process, where one is at work.")
     result: dict[str, Any] = Field(default={}, description="The best trial, its version and the gate's word.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fusegpt.experiment import Experiment
-from service.cluster.capacity import trials_at_once
+from service.cluster.capacity import trials_at_once, workers_that_fit
 from service.jobs.job import Job
 
 KINDS = {"cpus": "CPU", "gpus": "GPU"}
@@ -24,10 +24,12 @@ class Capacity:
 
 @dataclass
 class Turn:
-    """What the queue decided: the jobs to start, in order, and id -> why it waits for the others."""
+    """What the queue decided: the jobs to start, in order, and id -> why it waits for the others, and of
+    those for which there is no place at all: what they lack."""
 
     start: list[Job] = field(default_factory=list)
     waits: dict[str, str] = field(default_factory=dict)
+    lack: dict[str, str] = field(default_factory=dict)
 
 
 def capacity_of(nodes: Iterable[Mapping[str, float]]) -> Capacity:
@@ -37,14 +39,20 @@ def capacity_of(nodes: Iterable[Mapping[str, float]]) -> Capacity:
     return Capacity(cpus, gpus, nodes)
 
 
+def nodes_of(capacity: Capacity) -> Sequence[Mapping[str, float]]:
+    """Its nodes; a machine is one."""
+    return capacity.nodes or [{"CPU": capacity.cpus, "GPU": capacity.gpus}]
+
+
 def held_by(experiment: Experiment, capacity: Capacity) -> Capacity:
     """What a job of this experiment holds while it runs: all trials that run at once.
 
     Raises SettingError where not even one trial fits.
     """
-    resources = experiment.resources
-    at_once = trials_at_once(resources, capacity.nodes or [{"CPU": capacity.cpus, "GPU": capacity.gpus}])
+    resources, nodes = experiment.resources, nodes_of(capacity)
+    at_once = trials_at_once(resources, nodes)
     workers = min(at_once, experiment.search.trials) * resources.workers_per_trial
+    workers = min(workers, workers_that_fit(resources, nodes))  # fewer, where a trial has shrunk
     return Capacity(workers * resources.cpus_per_worker, workers * resources.gpus_per_worker)
 
 

@@ -14,17 +14,18 @@ from typing import Literal
 
 from service.errors import sentence
 
-FailureKind = Literal["lost", "unreachable", "memory", "not_finite", "spec", "data", "other"]
+FailureKind = Literal["lost", "unreachable", "place", "memory", "not_finite", "spec", "data", "other"]
 
 # How often each class is tried again. A server that is away may be away for minutes, and a search that has run for
 # hours must not be given up for that.
-RETRIES: dict[FailureKind, int] = {"lost": 3, "unreachable": 10}
-WAIT = timedelta(seconds=5)  # before the first retry of what was unreachable; doubled each time
+RETRIES: dict[FailureKind, int] = {"lost": 3, "unreachable": 10, "place": 10}
+WAIT = timedelta(seconds=5)  # before the first retry of what was not there; doubled each time
 LONGEST_WAIT = timedelta(minutes=5)
 
 SAID: dict[FailureKind, str] = {
     "lost": "its process or node was lost",
     "unreachable": "the cluster was unreachable",
+    "place": "the cluster has no place for a trial",
     "memory": "out of memory, which would happen again",
     "not_finite": "the loss stopped being a finite number, which would happen again",
     "spec": "the spec is wrong",
@@ -35,7 +36,8 @@ SAID: dict[FailureKind, str] = {
 # Class names along an error's ancestry, most telling first; by name, because to import Ray or torch takes seconds.
 _CLASSES: tuple[tuple[FailureKind, frozenset[str]], ...] = (
     ("memory", frozenset({"MemoryError", "OutOfMemoryError"})),
-    ("unreachable", frozenset({"ClusterUnreachable", "NoPlaceError"})),
+    ("unreachable", frozenset({"ClusterUnreachable"})),
+    ("place", frozenset({"NoPlaceError"})),
     ("spec", frozenset({"SettingError", "InputError", "Refused", "NotFound"})),
     ("data", frozenset({"DataError"})),
     (
@@ -95,8 +97,8 @@ def may_retry(failure: Failure, retries: int) -> bool:
 
 
 def pause_before(failure: Failure, retries: int) -> timedelta:
-    """How long the next attempt waits: what was lost starts at once, what was unreachable needs time to come back."""
-    return min(WAIT * 2**retries, LONGEST_WAIT) if failure.kind == "unreachable" else timedelta(0)
+    """How long the next attempt waits: what was lost starts at once, what was not there needs time to come back."""
+    return min(WAIT * 2**retries, LONGEST_WAIT) if failure.kind in ("unreachable", "place") else timedelta(0)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

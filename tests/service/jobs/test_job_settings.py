@@ -18,9 +18,11 @@ def test_another_process_reads_the_same_settings(tmp_path: Path) -> None:
         "FUSEGPT_TOKENS": "/etc/fusegpt/tokens",
         "FUSEGPT_API_PORT": "0",
         "FUSEGPT_JOBS": "2",
+        "FUSEGPT_PLACEMENT_PATIENCE_MINUTES": "30",
     }
     settings = Settings.read(written)
     assert Settings.read(settings.environment()) == settings
+    assert settings.placement_patience_minutes == 30
     assert settings.roots == (Path("/data/kitti"), Path("/data/carla"))
     assert "db/jobs" not in repr(settings), "the store's URL may hold a password"
     assert Settings.read(Settings.read({}).environment()) == Settings.read({})
