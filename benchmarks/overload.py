@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.swap_under_load import Shelf, Tiny
+from benchmarks._swapped import Shelf, Tiny
 from service.endpoint.config import EndpointConfig
 from service.endpoint.oip.writing import written
 from service.endpoint.server import serve

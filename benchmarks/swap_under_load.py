@@ -1,12 +1,14 @@
 """Does a steady stream of requests notice swaps, a killed replica and bad versions?
 
-    python -m benchmarks.swap_under_load [--requests 100000] [--rate 300]
+    python -m benchmarks.swap_under_load [--requests 100000] [--rate 300] [--replicas 2]
+    python -m benchmarks.swap_under_load --model fusion --requests 5000 --rate 10 [--engine auto]
 
-Two replicas of a tiny model behind HAProxy; two other processes ask at a constant rate, one with our client, one with
-Triton's stock client, which tries nothing again. Meanwhile the champion is swapped ten times, a replica is killed with
-SIGKILL, a version is promoted that does not load, and one that loads and then fails on every real request. A request
-counts from the moment that it was due, not from when it was sent. Prints the answers by client, status and version,
-and p50 and p99 of each phase.
+Two replicas behind HAProxy, of a model that computes nothing or of the fusion model with a camera's picture and
+120,000 points a request; two other processes ask at a constant rate, one with our client, one with Triton's stock
+client, which tries nothing again. Meanwhile the champion is swapped ten times, a replica is killed with SIGKILL, a
+version is promoted that does not load, and one that loads and then fails on every real request. A request counts from
+the moment that it was due, not from when it was sent. Prints the answers by client, status and version, and p50 and
+p99 of each phase.
 """
 
 from __future__ import annotations
@@ -25,88 +27,27 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fusegpt.signature import Signature, Tensor
-from service.client import Client
-from service.endpoint.champion import Wanted
+from benchmarks._swapped import CLIENTS, FAILS_ON_REQUESTS, LOADS_NOT, NAMES, PROCESS, Shelf, load, save
 from service.endpoint.config import EndpointConfig
 from service.endpoint.guard import GuardConfig
 from service.endpoint.server import serve
 from service.settings import Settings
 
-POINTS = 200  # of a real request; the endpoint's own trial of a version has another number
-LOADS_NOT, FAILS_ON_REQUESTS = 1001, 1002
 SWAPS = 10
-CLIENTS = ("ours", "tritonclient")
 THREADS = 16
+WARM_UP = 2  # requests of each client before the run
 
-Arrays = dict[str, np.ndarray[Any, Any]]
 Record = tuple[float, float, str, int]  # when it was due, seconds until its answer, what came, by which version
 
 
-class Tiny:
-    """Answers with its version and its process."""
-
-    signature = Signature(
-        inputs=(
-            Tensor(name="sweep", dtype="float32", shape=(-1, 4), media="sweep"),
-            Tensor(name="speed_mps", dtype="float32", shape=(1,)),
-        ),
-        outputs=(
-            Tensor(name="version", dtype="int64", shape=(1,)),
-            Tensor(name="process", dtype="int64", shape=(1,)),
-        ),
-    )
-
-    def __init__(self, version: int) -> None:
-        self._version = version
-
-    def warm_up(self) -> None:
-        """Nothing in it is cold."""
-
-    def predict(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays]:
-        if self._version == FAILS_ON_REQUESTS and any(len(given["sweep"]) == POINTS for given in inputs):
-            raise RuntimeError("this version fails on real requests")
-        return [{"version": np.array([self._version]), "process": np.array([os.getpid()])} for _ in inputs]
-
-
-def load(folder: Path) -> Tiny:
-    """What a version's folder holds is its number."""
-    if int(folder.name) == LOADS_NOT:
-        raise FileNotFoundError("model.safetensors is missing")
-    return Tiny(int(folder.name))
-
-
-class Shelf:
-    """Champions in a file that every replica reads."""
-
-    def __init__(self, root: Path) -> None:
-        self._file = root / "champion"
-
-    def promote(self, version: int | None, former: int | None) -> None:
-        fresh = self._file.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps([version, former]))
-        fresh.replace(self._file)
-
-    def wanted(self) -> Wanted:
-        return Wanted(*json.loads(self._file.read_text()))
-
-    def folder(self, version: int) -> Path:
-        return self._file.parent / str(version)
-
-    def withdraw(self, version: int, reason: str, former: int | None) -> None:
-        del reason, former
-        wanted = self.wanted()
-        if wanted.champion == version:
-            self.promote(wanted.former, None)
-
-
-def ask_on(client: str, url: str, count: int, rate: float) -> list[Record]:
+def ask_on(client: Callable[[], Callable[[], int]], count: int, rate: float) -> list[Record]:
     """Runs in another process: `count` requests at `rate`, from the moment that its input names."""
-    ASKING[client](url)()
+    warm = client()
+    for _ in range(WARM_UP):
+        warm()
     print("ready", flush=True)
     begin = float(sys.stdin.readline())
     local, dues = threading.local(), [begin + number / rate for number in range(count)]
@@ -114,7 +55,7 @@ def ask_on(client: str, url: str, count: int, rate: float) -> list[Record]:
     def one(due: float) -> Record:
         time.sleep(max(0.0, due - time.time()))
         if not hasattr(local, "ask"):
-            local.ask = ASKING[client](url)
+            local.ask = client()
         try:
             came, version = "200", int(local.ask())
         except Exception as error:
@@ -125,33 +66,14 @@ def ask_on(client: str, url: str, count: int, rate: float) -> list[Record]:
         return list(threads.map(one, dues))
 
 
-def our_client(url: str) -> Callable[[], int]:
-    client, sweep = Client(url), np.zeros((POINTS, 4), np.float32)
-    return lambda: client.predict(sweep=sweep, speed_mps=1.0).version
-
-
-def stock_client(url: str) -> Callable[[], int]:
-    import tritonclient.http as triton
-
-    client = triton.InferenceServerClient(url.removeprefix("http://"))
-    arrays = {"sweep": np.zeros((1, POINTS, 4), np.float32), "speed_mps": np.ones((1, 1), np.float32)}
-    inputs = [triton.InferInput(name, array.shape, "FP32") for name, array in arrays.items()]
-    for given, array in zip(inputs, arrays.values(), strict=True):
-        given.set_data_from_numpy(array)
-    return lambda: int(client.infer("tiny", inputs).as_numpy("version")[0, 0])
-
-
-ASKING = {"ours": our_client, "tritonclient": stock_client}
-
-
-def play(shelf: Shelf, url: str, begin: float, seconds: float) -> list[tuple[float, str]]:
+def play(shelf: Shelf, root: Path, begin: float, seconds: float) -> list[tuple[float, str]]:
     """Do to the endpoint what should not be noticed, evenly over the run; what was done when."""
     done = [(0.0, "steady")]
     events: list[tuple[str, Callable[[], object]]] = [
         (f"swap to {number}", partial(shelf.promote, number, number - 1)) for number in range(2, SWAPS + 2)
     ]
     last = SWAPS + 1
-    events.insert(4, ("kill -9 of a replica", partial(kill_a_replica, url)))
+    events.insert(4, ("kill -9 of a replica", partial(kill_a_replica, root)))
     events.append(("a version that does not load", partial(shelf.promote, LOADS_NOT, last)))
     events.append(("back to the last", partial(shelf.promote, last, last - 1)))
     events.append(("a version that fails on requests", partial(shelf.promote, FAILS_ON_REQUESTS, last)))
@@ -162,35 +84,38 @@ def play(shelf: Shelf, url: str, begin: float, seconds: float) -> list[tuple[flo
     return done
 
 
-def kill_a_replica(url: str) -> None:
-    with Client(url) as client:
-        process = client.predict(sweep=np.zeros((POINTS, 4), np.float32), speed_mps=1.0).outputs["process"]
-    os.kill(int(process), signal.SIGKILL)
+def kill_a_replica(root: Path) -> None:
+    """One of those that have loaded a version and still run."""
+    processes = [int(file.name.removeprefix(PROCESS)) for file in root.glob(f"{PROCESS}*")]
+    os.kill(min(process for process in processes if Path(f"/proc/{process}").exists()), signal.SIGKILL)
 
 
-def run(requests: int, rate: float, replicas: int) -> None:
-    seconds = requests / rate
+def run(asked: argparse.Namespace) -> None:
+    seconds = asked.requests / asked.rate
     with tempfile.TemporaryDirectory() as home:
-        shelf = Shelf(Path(home))
+        shelf = Shelf(root := Path(home) / "versions")
+        root.mkdir()
+        save(root, asked.model, [*range(1, SWAPS + 2), FAILS_ON_REQUESTS])
         shelf.promote(1, None)
         settings = Settings.read({"FUSEGPT_HOME": home, "FUSEGPT_PORT": "0"})
         config = EndpointConfig(
-            num_replicas=replicas, cpus_per_replica=0.5, poll_s=0.5, guard=GuardConfig(min_requests=10)
+            num_replicas=asked.replicas, cpus_per_replica=0.5, poll_s=0.5, guard=GuardConfig(min_requests=10)
         )
-        with serve(settings, "tiny", config, partial(Shelf, Path(home)), load) as endpoint:
-            asking = [start(client, endpoint.url, requests, rate) for client in CLIENTS]
+        loading = partial(load, model=asked.model, engine=asked.engine)
+        with serve(settings, NAMES[asked.model], config, partial(Shelf, root), loading) as endpoint:
+            asking = [start(client, endpoint.url, asked) for client in CLIENTS]
             begin = begin_together(asking)
-            done = play(shelf, endpoint.url, begin, seconds)
+            done = play(shelf, root, begin, seconds)
             records = {client: answers(process) for client, process in zip(CLIENTS, asking, strict=True)}
             ended = shelf.wanted().champion
     show(records, done)
     print(f"champion at the end: version {ended}; {SWAPS + 1} is right: the version that fails was withdrawn by itself")
 
 
-def start(client: str, url: str, requests: int, rate: float) -> subprocess.Popen[bytes]:
+def start(client: str, url: str, asked: argparse.Namespace) -> subprocess.Popen[bytes]:
     share = len(CLIENTS)
     command = [sys.executable, "-m", "benchmarks.swap_under_load", "--ask", client, "--url", url]
-    command += ["--requests", str(requests // share), "--rate", str(rate / share)]
+    command += ["--model", asked.model, "--requests", str(asked.requests // share), "--rate", str(asked.rate / share)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
@@ -234,13 +159,16 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--rate", type=float, default=300.0, help="requests a second, of both clients together")
     parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--model", choices=tuple(NAMES), default="tiny")
+    parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="of the fusion model")
     parser.add_argument("--ask", default="", help=argparse.SUPPRESS)
     parser.add_argument("--url", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ask:
-        print(json.dumps(ask_on(arguments.ask, arguments.url, arguments.requests, arguments.rate)))
+        client = partial(CLIENTS[arguments.ask], arguments.url, arguments.model)
+        print(json.dumps(ask_on(client, arguments.requests, arguments.rate)))
     else:
-        run(arguments.requests, arguments.rate, arguments.replicas)
+        run(arguments)
 
 
 if __name__ == "__main__":
