@@ -33,7 +33,7 @@ class Settings(Config):
         default=None,
         ge=0,
         le=65535,
-        description="FUSEGPT_GRPC_PORT: the port of the endpoint for gRPC, which needs tokens; 0 a free one; empty is off.",
+        description="FUSEGPT_GRPC_PORT: the port of the endpoint for gRPC, which needs tokens; 0 is a free one.",
     )
 
     store: str = Field(

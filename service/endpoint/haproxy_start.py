@@ -38,6 +38,12 @@ DEFAULTS = """\
     errorfile 504 {folder}/503.http
 """
 WHOLE = "    option http-buffer-request\n"
+# gRPC's calls that HAProxy refuses by itself, before it waits for a request as a whole: a stream never is one, and what
+# Serve tells of its applications needs no token.
+REFUSED = {
+    "/inference.GRPCInferenceService/ModelStreamInfer": (12, "streams are not offered; ask ModelInfer instead"),
+    "/ray.serve.RayServeAPIService/ListApplications": (14, "the applications are not told"),
+}
 ANSWERS = {
     408: ("Request Timeout", "the request did not arrive within 30 s", ""),
     503: ("Service Unavailable", "no replica answers at this moment", "Retry-After: 1\r\n"),
@@ -61,7 +67,12 @@ def revised(configuration: str, folder: Path, keep_bytes: int) -> str:
     Requests of up to `keep_bytes` are kept to be asked again; 0 keeps none, and waits for none.
     """
     buffer = max(keep_bytes, SMALL_BUFFER_BYTES)
-    added = {"global": MEMORY, "defaults": DEFAULTS + WHOLE * bool(keep_bytes)}
+    sizes = {"folder": folder, "buffer": buffer, "cache": 16 * buffer}
+    added = {
+        "global": MEMORY.format(**sizes),
+        "defaults": DEFAULTS.format(**sizes) + WHOLE * bool(keep_bytes),
+        "frontend grpc_frontend": refusals(),
+    }
     kept: list[str] = []
     section = ""
     for line in configuration.splitlines():
@@ -72,11 +83,20 @@ def revised(configuration: str, folder: Path, keep_bytes: int) -> str:
             continue
         if "stats socket" in line:
             line = line.replace("mode 666", "mode 600")
-        if told.startswith(("tune.bufsize", "tune.memory.hot-size")):
+        if told.startswith(("tune.bufsize", "tune.memory.hot-size")) or f"{line}\n" in refusals():
             continue
         kept.append(line)
-        kept.extend(added.get(told, "").format(folder=folder, buffer=buffer, cache=16 * buffer).splitlines())
+        kept.extend(added.get(told, "").splitlines())
     return "\n".join(kept) + "\n"
+
+
+def refusals() -> str:
+    """Rules that answer a call of gRPC with its status. What is kept of others is waited for by the backend."""
+    answer = "http-request return status 200 content-type application/grpc hdr grpc-status"
+    return "    no option http-buffer-request\n" + "".join(
+        f'    {answer} {code} hdr grpc-message "{said}" if {{ path {path} }}\n'
+        for path, (code, said) in REFUSED.items()
+    )
 
 
 def ours() -> list[str]:

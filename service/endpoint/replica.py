@@ -13,10 +13,11 @@ from service.endpoint.board import RayPeers
 from service.endpoint.champion import Champions, Predictor
 from service.endpoint.config import EndpointConfig
 from service.endpoint.engine import Engine
+from service.endpoint.rpc.remote import RemoteCalls
 from service.endpoint.watcher import Watcher
 
 
-class Replica:
+class Replica(RemoteCalls):
     """Routes, batching and model in one process: between them nothing is copied or serialised."""
 
     def __init__(
@@ -26,6 +27,7 @@ class Replica:
         config: EndpointConfig,
         load: Callable[[Path], Predictor],
         access: Access,
+        grpc: bool = False,
     ) -> None:
         import torch
 
@@ -33,6 +35,10 @@ class Replica:
         peers = RayPeers(name) if config.num_replicas > 1 else None
         self._access = access
         self._engine = Engine(Watcher(name, champions(), config, load), config, peers)
+        if grpc:
+            from service.endpoint.rpc.calls import Calls
+
+            self.calls = Calls(self._engine, access)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._engine, self._access)

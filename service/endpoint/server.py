@@ -24,6 +24,7 @@ from service.endpoint.replica import Replica
 from service.settings import Settings
 
 START_S = 60.0
+SERVICER = "service.endpoint.rpc.service.add_to_server"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Endpoint:
 
     url: str
     name: str
+    grpc: str = ""  # HOST:PORT of the Open Inference Protocol over gRPC; empty where it is off
 
 
 @contextmanager
@@ -42,14 +44,18 @@ def serve(
     champions: Callable[[], Champions] | None = None,
     load: Callable[[Path], Predictor] | None = None,
 ) -> Iterator[Endpoint]:
-    """Serve the champion of `name` at FUSEGPT_HOST:FUSEGPT_PORT; at the end nothing of it is left running.
+    """Serve the champion of `name` at FUSEGPT_HOST:FUSEGPT_PORT, over gRPC too where FUSEGPT_GRPC_PORT is set.
+
+    At the end nothing of it is left running.
 
     It comes up without a champion too, and answers 503 until one is promoted. `champions` and `load` stand for the
     registry and the library's predictor. Raises ClusterUnreachable, OSError naming the port where it is taken, and
-    SettingError where it would listen beyond this machine without FUSEGPT_TOKENS or cannot run the wanted engine.
+    SettingError where it would listen beyond this machine without FUSEGPT_TOKENS, or where the wanted engine or gRPC
+    is not installed.
     """
     config = config or EndpointConfig()
     _check_engine(config)
+    _check_grpc(settings)
     device = "cuda" if config.gpus_per_replica else "cpu"
     replica = (
         name,
@@ -57,17 +63,21 @@ def serve(
         config,
         load or partial(load_predictor, device=device, engine=config.engine),
         Access(settings, "endpoint"),
+        settings.grpc_port is not None,
     )
-    port = _port(settings)
+    http = _port("FUSEGPT_PORT", settings.host, settings.port)
+    grpc = 0 if settings.grpc_port is None else _port("FUSEGPT_GRPC_PORT", settings.host, settings.grpc_port)
     with (
-        ingress.prepared(settings.home / "ingress", config.keep_bytes) as behind_haproxy,
+        ingress.prepared(settings.home / "ingress", config.keep_bytes, config.max_body_bytes) as behind_haproxy,
         connect(settings, serve=behind_haproxy) as cluster,
     ):
-        _deploy(settings.host, port, name, config, replica)
+        _start(settings.host, http, grpc)
+        _deploy(name, config, replica)
         try:
-            url = f"http://{_reachable(settings.host)}:{port}"
+            host = _reachable(settings.host)
+            url = f"http://{host}:{http}"
             _wait_until_it_answers(url)
-            yield Endpoint(url, name)
+            yield Endpoint(url, name, f"{host}:{grpc}" if grpc else "")
         finally:
             if not cluster.local:
                 _delete(name)
@@ -80,12 +90,24 @@ def _check_engine(config: EndpointConfig) -> None:
         )
 
 
-def _port(settings: Settings) -> int:
+def _check_grpc(settings: Settings) -> None:
+    if settings.grpc_port is None:
+        return
+    if settings.tokens is None:
+        raise SettingError(
+            "FUSEGPT_GRPC_PORT: needs FUSEGPT_TOKENS, because Ray Serve has gRPC listen on every interface, whatever "
+            "FUSEGPT_HOST is; name a file with lines `NAME ROLE SHA256`, or unset FUSEGPT_GRPC_PORT"
+        )
+    if find_spec("tritonclient") is None:
+        raise SettingError("FUSEGPT_GRPC_PORT: gRPC's messages are not installed here; pip install 'fusegpt[grpc]'")
+
+
+def _port(variable: str, host: str, port: int) -> int:
     """The port to listen on, after seeing that it is free."""
     try:
-        return ingress.free_port(settings.host, settings.port)
+        return ingress.free_port(host, port)
     except OSError as error:
-        wrong = f"FUSEGPT_PORT: {settings.host}:{settings.port} cannot be listened on ({error.strerror})"
+        wrong = f"{variable}: {host}:{port} cannot be listened on ({error.strerror})"
         raise OSError(error.errno, f"{wrong}; choose another, or 0 for a free one") from None
 
 
@@ -93,11 +115,20 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
 
 
-def _deploy(host: str, port: int, name: str, config: EndpointConfig, replica: tuple[Any, ...]) -> None:
+def _start(host: str, http: int, grpc: int) -> None:
+    """Ray Serve, listening for HTTP, and for gRPC where its port is not 0. Reflection would answer without a token."""
     from ray import serve as ray_serve
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray_serve.start(http_options={"host": host, "port": port, "location": "HeadOnly"})
+    options = {"port": grpc, "grpc_servicer_functions": [SERVICER], "enable_reflection": False}
+    ray_serve.start(
+        http_options={"host": host, "port": http, "location": "HeadOnly"}, grpc_options=options if grpc else None
+    )
+
+
+def _deploy(name: str, config: EndpointConfig, replica: tuple[Any, ...]) -> None:
+    from ray import serve as ray_serve
+
     deployment = ray_serve.deployment(ray_serve.ingress()(Replica)).options(
         name=name,
         num_replicas=config.num_replicas,

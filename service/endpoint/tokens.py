@@ -25,23 +25,24 @@ class Tokens:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not _is_open(scope["path"]):
             try:
-                self._check(Headers(scope=scope).get("authorization", ""))
+                check_token(self._access, Headers(scope=scope).get("authorization", ""))
             except ProblemError as problem:
                 return await in_words_of(scope["path"], problem)(scope, receive, send)
         return await self._app(scope, receive, send)
 
-    def _check(self, authorization: str) -> None:
-        """Raises ProblemError: 401 for no token or one that is not known, 503 where the file cannot be read."""
-        scheme, _, token = authorization.partition(" ")
-        try:
-            known = self._access.caller(token.strip() if scheme.lower() == "bearer" else "")
-        except SettingError as error:
-            raise ProblemError(503, str(error)) from None
-        if known is None:
-            told = "this token is not known" if token else "a bearer token is needed"
-            # The rest of the request is not read.
-            headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
-            raise ProblemError(401, told, "Authorization", headers=headers)
+
+def check_token(access: Access, authorization: str) -> None:
+    """Raises ProblemError: 401 for no token or one that is not known, 503 where the file cannot be read."""
+    scheme, _, token = authorization.partition(" ")
+    try:
+        known = access.caller(token.strip() if scheme.lower() == "bearer" else "")
+    except SettingError as error:
+        raise ProblemError(503, str(error)) from None
+    if known is None:
+        told = "this token is not known" if token else "a bearer token is needed"
+        # The rest of the request is not read.
+        headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
+        raise ProblemError(401, told, "Authorization", headers=headers)
 
 
 def _is_open(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""A request of the protocol -> samples, each its arrays by input name. Binary tensors become views, not copies.
+"""A request of the protocol over HTTP -> samples. Binary tensors become views, not copies.
 
 {"id": "7", "inputs": [{"name", "shape", "datatype", "data" | "parameters": {"binary_data_size"}}, ...],
  "outputs": [{"name", "parameters": {"binary_data"}}, ...], "parameters": {"binary_data_output"}}<binary tensors>
@@ -11,14 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fusegpt.config import closest
-from fusegpt.signature import InputError, Signature
+from fusegpt.signature import Signature
 from service.endpoint.config import EndpointConfig
 from service.endpoint.decode import Array
-from service.endpoint.oip.tensor import read_tensor
-from service.endpoint.problem import ProblemError, of_inputs
-
-UNSUPPORTED = ("shared_memory_region", "classification")
+from service.endpoint.oip.samples import Sent, check_names, check_outputs, check_tensor, read_samples
+from service.endpoint.problem import ProblemError
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,7 @@ def read_request(body: bytearray, header: str, signature: Signature, config: End
     asked = _parsed(body, start)
     inputs = _entries(asked, "inputs")
     wanted = _wanted(asked, signature)
-    arrays = _arrays(inputs, memoryview(body)[start:], signature, config)
-    size = _batch_size(arrays, config)
-    samples = [{name: batch[row] for name, batch in arrays.items()} for row in range(size)]
+    samples = read_samples(_with_content(inputs, memoryview(body)[start:]), signature, config)
     return InferRequest(str(asked.get("id", "")), samples, wanted)
 
 
@@ -73,13 +68,8 @@ def _entries(asked: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
             raise ProblemError(400, f"{key}: every tensor is an object with a name", key)
         if not isinstance(entry.get("parameters", {}), dict):
             raise ProblemError(400, "parameters must be an object", entry["name"])
-        for name in UNSUPPORTED:
-            if name in entry.get("parameters", {}):
-                raise ProblemError(400, f"the parameter {name} is not supported here", entry["name"])
-    names = [entry["name"] for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
-            raise ProblemError(400, "is given twice", name)
+        check_tensor(entry["name"], entry.get("parameters", {}))
+    check_names([entry["name"] for entry in entries])
     return entries
 
 
@@ -87,45 +77,17 @@ def _wanted(asked: Mapping[str, Any], signature: Signature) -> dict[str, bool]:
     parameters = asked.get("parameters", {})
     if not isinstance(parameters, dict):
         raise ProblemError(400, "parameters: must be an object", "parameters")
-    known = [tensor.name for tensor in signature.outputs]
     by_default = bool(parameters.get("binary_data_output", False))
     entries = _entries(asked, "outputs")
     if not entries:
-        return dict.fromkeys(known, by_default)
-    for name in (entry["name"] for entry in entries):
-        if name not in known:
-            told = f"is no output of this model; it gives {', '.join(known)}{closest(name[:80], known)}"
-            raise ProblemError(400, told, name[:80])
+        return {tensor.name: by_default for tensor in signature.outputs}
+    check_outputs([entry["name"] for entry in entries], signature)
     return {entry["name"]: bool(entry.get("parameters", {}).get("binary_data", by_default)) for entry in entries}
 
 
-def _arrays(
-    inputs: list[dict[str, Any]], binary: memoryview, signature: Signature, config: EndpointConfig
-) -> dict[str, Any]:
-    """Each input as an array, or a list of arrays of differing sizes, one element a sample."""
-    tensors = {tensor.name: tensor for tensor in signature.inputs}
-    given = {entry["name"]: (entry, content) for entry, content in _with_content(inputs, binary)}
-    errors: list[InputError] = []
-    arrays: dict[str, Any] = {}
-    for name, tensor in tensors.items():
-        try:
-            if name not in given:
-                raise InputError(name, "is missing" + (f" ({tensor.description})" if tensor.description else ""))
-            arrays[name] = read_tensor(*given[name], tensor, config)
-        except InputError as error:
-            errors.append(error)
-    known = list(tensors)
-    for name in (name[:80] for name in given if name not in tensors):
-        told = f"is no input of this model; it takes {', '.join(known)}{closest(name, known)}"
-        errors.append(InputError(name, told))
-    if errors:
-        raise of_inputs(errors)
-    return arrays
-
-
-def _with_content(inputs: list[dict[str, Any]], binary: memoryview) -> list[tuple[dict[str, Any], memoryview | None]]:
+def _with_content(inputs: list[dict[str, Any]], binary: memoryview) -> list[Sent]:
     """Each input with its part of the binary data: the parts lie one after another, in the order of the inputs."""
-    pairs: list[tuple[dict[str, Any], memoryview | None]] = []
+    pairs: list[Sent] = []
     start = 0
     for entry in inputs:
         size = entry.get("parameters", {}).get("binary_data_size")
@@ -142,14 +104,3 @@ def _with_content(inputs: list[dict[str, Any]], binary: memoryview) -> list[tupl
     if start != len(binary):
         raise ProblemError(400, f"{len(binary) - start} bytes of binary data belong to no input")
     return pairs
-
-
-def _batch_size(arrays: Mapping[str, Any], config: EndpointConfig) -> int:
-    sizes = {name: len(batch) for name, batch in arrays.items()}
-    first, size = next(iter(sizes.items()), ("", 1))
-    for name, other in sizes.items():
-        if other != size:
-            raise ProblemError(422, f"has the batch size {other}, {first} has {size}", name)
-    if not 1 <= size <= config.max_batch_size:
-        raise ProblemError(422, f"has the batch size {size}; 1 to {config.max_batch_size} are taken", first)
-    return size

@@ -1,9 +1,9 @@
-"""Answers -> the protocol's response: a JSON header and, for each output wanted so, a binary tensor behind it."""
+"""Answers -> the response over HTTP: a JSON header, and behind it the binary tensors of outputs that are wanted so."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,8 @@ def write_response(
     """The body and its headers."""
     outputs: list[dict[str, Any]] = []
     binary: list[bytes] = []
-    for tensor in served.signature.outputs:
-        if tensor.name in request.wanted:
-            batch = np.stack([answer[tensor.name] for answer in answers])
-            outputs.append(_output(tensor, batch, binary, request.wanted[tensor.name]))
+    for tensor, batch in outputs_of(served, request.wanted, answers):
+        outputs.append(_output(tensor, batch, binary, request.wanted[tensor.name]))
     told: dict[str, Any] = {"model_name": served.name, "model_version": str(served.version)}
     if request.id:
         told["id"] = request.id
@@ -42,9 +40,22 @@ def _output(tensor: Tensor, batch: np.ndarray[Any, Any], binary: list[bytes], in
     told: dict[str, Any] = {"name": tensor.name, "datatype": kind, "shape": list(batch.shape)}
     if not in_binary:
         return {**told, "data": batch.reshape(-1).tolist()}
-    if tensor.dtype == "text":
-        content = pack_bytes(text_elements(batch))
-    else:
-        content = batch.astype(STORED[kind], copy=False).tobytes()
+    content = packed(tensor, batch)
     binary.append(content)
     return {**told, "parameters": {"binary_data_size": len(content)}}
+
+
+def outputs_of(
+    served: Served, wanted: Collection[str], answers: Sequence[Arrays]
+) -> Iterator[tuple[Tensor, np.ndarray[Any, Any]]]:
+    """Each output that is wanted, with its batch, in the signature's order."""
+    for tensor in served.signature.outputs:
+        if tensor.name in wanted:
+            yield tensor, np.stack([answer[tensor.name] for answer in answers])
+
+
+def packed(tensor: Tensor, batch: np.ndarray[Any, Any]) -> bytes:
+    """A batch as one binary tensor."""
+    if tensor.dtype == "text":
+        return pack_bytes(text_elements(batch))
+    return batch.astype(STORED[datatype(tensor)], copy=False).tobytes()

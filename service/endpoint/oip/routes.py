@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version as installed_version
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.endpoint.body import read_body
-from service.endpoint.champion import Served
 from service.endpoint.engine import Engine
-from service.endpoint.oip import describe
 from service.endpoint.oip.datatypes import HEADER_LENGTH
+from service.endpoint.oip.models import Models, told
 from service.endpoint.oip.request import read_request
 from service.endpoint.oip.response import write_response
 from service.endpoint.problem import ProblemError
@@ -48,28 +45,25 @@ def routes(engine: Engine) -> list[Route]:
 class _Protocol:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._models = Models(engine)
 
     async def server(self, _request: Request) -> Response:
-        return JSONResponse(describe.server(installed_version("fusegpt")))
+        return JSONResponse(self._models.server())
 
     async def live(self, _request: Request) -> Response:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        served = self._served(request)
-        return JSONResponse({"name": served.name, "ready": True})
+        return JSONResponse({"name": self._models.served(*_named(request)).name, "ready": True})
 
     async def model(self, request: Request) -> Response:
-        return JSONResponse(describe.model(self._served(request)))
+        return JSONResponse(self._models.model(*_named(request)))
 
     async def configuration(self, request: Request) -> Response:
-        return JSONResponse(describe.configuration(self._served(request), self._engine.config.max_batch_size))
+        return JSONResponse(self._models.configuration(*_named(request)))
 
     async def statistics(self, request: Request) -> Response:
-        served, line = self._served(request), self._engine.watcher.lineup
-        beside = line.challenger if line.challenger and not self._version(request) else None
-        totals = await self._engine.totals()
-        return JSONResponse(describe.statistics(served, totals, beside, line.rollout))
+        return JSONResponse(await self._models.statistics(*_named(request)))
 
     async def index(self, request: Request) -> Response:
         asked = await read_body(request.headers, request.stream(), self._engine.config)
@@ -77,38 +71,24 @@ class _Protocol:
             only_ready = bool(json.loads(asked or b"{}").get("ready", False))
         except (ValueError, AttributeError, RecursionError):
             raise ProblemError(400, 'send {} or {"ready": true}') from None
-        return JSONResponse(describe.index(self._engine.watcher, only_ready))
+        return JSONResponse(self._models.index(only_ready))
 
     async def infer(self, request: Request) -> Response:
         engine, headers = self._engine, request.headers
         with engine.counted("oip") as count:
-            count.served = served = self._chosen(request)
+            count.served = served = self._models.chosen(headers, *_named(request))
             body = await engine.read(lambda: read_body(headers, request.stream(), engine.config))
             header = headers.get(HEADER_LENGTH, "")
             asked, answer = await engine.answer(
                 served, lambda: read_request(body.value, header, served.signature, engine.config), body.seconds
             )
-            told = _told(answer.stages_s, answer.batch_size)
+            parameters = told(answer.stages_s, answer.batch_size)
             with engine.metrics.timed(answer.served, "respond"):
-                content, sent = write_response(answer.served, asked, answer.values, told)
+                content, sent = write_response(answer.served, asked, answer.values, parameters)
             count.answered(answer.served, len(answer.values))
         return Response(content, headers=sent)
 
-    def _served(self, request: Request) -> Served:
-        """The model that the path names, else the champion. Raises ProblemError: 404 for another, 503 for none yet."""
-        return self._engine.chosen({}, self._version(request) or str(self._engine.served().version))
 
-    def _chosen(self, request: Request) -> Served:
-        """Who answers: the version that the path names, or who is drawn."""
-        return self._engine.chosen(request.headers, self._version(request))
-
-    def _version(self, request: Request) -> str:
-        name, asked = self._engine.watcher.name, request.path_params
-        if asked.get("name", name) != name:
-            raise ProblemError(404, f"there is no model {asked['name'][:80]!r} here; {name} is served")
-        return str(asked.get("version", ""))
-
-
-def _told(stages_s: dict[str, float], batch_size: int) -> dict[str, Any]:
-    """Milliseconds of each stage, and with how many samples it was predicted."""
-    return {**{f"{stage}_ms": round(1000 * value, 3) for stage, value in stages_s.items()}, "batch_size": batch_size}
+def _named(request: Request) -> tuple[str, str]:
+    """The model and the version that the path names; empty for any."""
+    return str(request.path_params.get("name", "")), str(request.path_params.get("version", ""))
