@@ -24,8 +24,6 @@ from service.cluster.warm_start import Earlier, first_of, warm_start
 from service.events import Observer, Search, Trial
 from service.settings import Settings
 
-RESTARTS = 3  # how often a trial whose process died is taken up again
-
 # Tune's switches; it has no others for these.
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # its own files of results; ours are the records
@@ -165,7 +163,7 @@ def _tune(
             storage_path=str(search.folder),
             callbacks=[watcher],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the training keeps its own
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=-1),  # the watcher counts: see `losses`
             stop=ending,
             verbose=0,
         ),

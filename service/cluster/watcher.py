@@ -11,6 +11,7 @@ from typing import Any, get_args
 from ray.tune import Callback
 
 from fusegpt.search_config import Cost
+from service.cluster.losses import RESTARTS, one_too_many
 from service.cluster.notes import is_cancelled
 from service.cluster.placement import NOTE, release
 from service.cluster.record import TrialRecord, trial_folder, write_trial
@@ -92,14 +93,18 @@ class Watcher(Callback):  # type: ignore[misc]
             self.end(record.number, "stopped")
 
     def on_trial_recover(self, *, trial: Any, **_: Any) -> None:
-        """Tune takes up again what was lost. What was ended for its memory would be ended again, and has failed."""
-        if cause := memory_cause(_last_failure(_said(trial))):
+        """Tune takes up again what was lost. What would be lost again has failed: for its memory, or at one place."""
+        said = _said(trial)
+        if cause := memory_cause(_last_failure(said)):
             self._fail(trial, cause)
+        elif one_too_many(trial_folder(self._search, trial.config["number"])):
+            often = f"its process died {RESTARTS + 1} times in a row with no progress"
+            self._fail(trial, f"{often}; the last time: {last_cause(said)}")
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         said = _said(trial)
         cause = memory_cause(_last_failure(said))
-        self._fail(trial, cause or f"its process died too often; the last time: {last_cause(said)}")
+        self._fail(trial, cause or f"its process died before it could start: {last_cause(said)}")
 
     def _fail(self, trial: Any, error: str) -> None:
         number = trial.config["number"]

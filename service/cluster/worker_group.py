@@ -28,6 +28,7 @@ from fusegpt.training.report import Report, Result
 from service.cluster import placement
 from service.cluster.elastic import workers_now
 from service.cluster.local_ray import connect
+from service.cluster.losses import one_too_many
 from service.cluster.mailbox import open_mailbox
 from service.cluster.network import OverOwnInterface
 from service.cluster.oom import OutOfMemoryError, surviving
@@ -37,7 +38,6 @@ from service.jobs.retry import memory_cause
 from service.settings import Settings
 
 LISTEN_SECONDS = 0.2  # how long a word to stop may lie before it is passed on, and how often a worker asks for it
-RESTARTS = 3  # how often lost workers are replaced
 STARTS = 3  # how often Ray Train may fail to start a worker group (60 s each) before it is an error
 
 
@@ -65,21 +65,20 @@ def _replacing_the_lost(
     report: Callable[[Report], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """One worker group after another, until one ends by itself."""
-    for restart in range(RESTARTS + 1):
+    """One worker group after another, until one ends by itself or is lost once too often."""
+    while True:
         placement.release(folder)
         try:
             return _attempt(experiment, folder, cache, report, should_stop)
         except LostWorkersError:
-            if restart == RESTARTS or should_stop():
+            if should_stop() or one_too_many(folder):
                 raise
         except RayError as error:  # of the group's own processes: its mailbox, Ray Train's controller
-            if restart == RESTARTS or should_stop():
+            if should_stop() or one_too_many(folder):
                 raise LostWorkersError(f"what keeps the workers together died: {_first_line(error)}") from error
         finally:
             placement.release(folder)
             shutil.rmtree(folder / "ray", ignore_errors=True)
-    raise AssertionError("unreachable")
 
 
 def _attempt(

@@ -13,6 +13,7 @@ from typing import Any
 
 from service.errors import ClusterUnreachable, ServiceError, sentence
 from service.jobs.job import Job, now
+from service.jobs.journal import progress_of
 from service.jobs.place import placed, without_place
 from service.jobs.queue import Turn, take_turn
 from service.jobs.retry import Failure
@@ -106,9 +107,12 @@ class Dispatcher:
         if life == "gone":
             present = self._store.get(job.id)
             if present.version == job.version:  # it may have told its end between our two looks
-                self._store.update(job, **failed(job, Failure("lost", "the job's process is gone")))
+                self._store.update(job, **self._failed(job, Failure("lost", "the job's process is gone")))
         elif life == "alive" and job.state in ("pausing", "stopping") and self._overdue(job):
             self._runner.kill(job)
+
+    def _failed(self, job: Job, failure: Failure) -> dict[str, Any]:
+        return failed(job, failure, progress_of(self._store, job.id))
 
     def _overdue(self, job: Job) -> bool:
         return job.moved is not None and (now() - job.moved).total_seconds() > self._patience_s
@@ -122,6 +126,8 @@ class Dispatcher:
             self._runner.start(starting)
         except ClusterUnreachable as error:
             # Should it have been taken all the same, then as an attempt that is no longer the job's: it claims nothing.
-            self._store.update(starting, **failed(starting, Failure("unreachable", sentence(error))))
+            self._store.update(starting, **self._failed(starting, Failure("unreachable", sentence(error))))
         except OSError as error:
-            self._store.update(starting, **failed(starting, Failure("other", f"no process could be started: {error}")))
+            self._store.update(
+                starting, **self._failed(starting, Failure("other", f"no process could be started: {error}"))
+            )

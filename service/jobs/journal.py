@@ -73,5 +73,11 @@ def line(trial: Trial) -> dict[str, Any]:
     }
 
 
+def progress_of(store: JobStore, job_id: str) -> int:
+    """How far the trials of a job have come, as its log has it: all their epochs, and those that have ended."""
+    told = [event.data for event in store.trials(job_id)]
+    return sum(data["epoch"] + (data["state"] != "running") for data in told)
+
+
 def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None

@@ -22,7 +22,7 @@ from service.cluster.oom import surviving
 from service.errors import ClusterUnreachable, JobFailed
 from service.events import Observer, Search
 from service.jobs.job import Job, now
-from service.jobs.journal import Journal, finite
+from service.jobs.journal import Journal, finite, progress_of
 from service.jobs.local_runner import this_process
 from service.jobs.log import log_of
 from service.jobs.retry import Failure, failure_of, failure_said, may_retry, pause_before
@@ -89,11 +89,11 @@ def _run(job: Job, settings: Settings, store: JobStore, tune: Tune) -> Callable[
         with surviving(log_of(settings, job).with_suffix(".process"), job.id), Listener(store, job):
             outcome = _search(job, settings, store, tune)
     except KeyboardInterrupt:
-        return _interrupted
+        return lambda present: _interrupted(present, progress_of(store, job.id))
     except Exception as error:
         traceback.print_exc()
         failure = failure_of(error)
-        return lambda present: failed(present, failure)
+        return lambda present: failed(present, failure, progress_of(store, job.id))
     if outcome.best is None:
         said = next((trial.error for trial in outcome.trials if trial.error), "no trial reported its metric")
         final = failure_said(said)
@@ -138,27 +138,32 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
     return told
 
 
-def _interrupted(job: Job) -> dict[str, Any]:
+def _interrupted(job: Job, progress: int) -> dict[str, Any]:
     """Told to by the job's state; or by a signal from elsewhere, which is as if the process had been lost."""
     if job.state in ENDS:
         return {"state": ENDS[job.state], "handle": None}
-    return failed(job, Failure("lost", "the process was told to end by a signal"))
+    return failed(job, Failure("lost", "the process was told to end by a signal"), progress)
 
 
-def failed(job: Job, failure: Failure) -> dict[str, Any]:
-    """What becomes of a job whose process ended without having been told to."""
+def failed(job: Job, failure: Failure, progress: int = 0) -> dict[str, Any]:
+    """What becomes of a job whose process ended without having been told to, when its trials had come so far.
+
+    What it was tried again for before it got on counts no more: only what fails again and again at one place ends.
+    """
     if job.state in ENDS and failure.kind == "lost":
         return {"state": ENDS[job.state], "handle": None}
-    retried = job.retried.get(failure.kind, 0)
-    if not may_retry(failure, retried) or job.state in ENDS:
+    retried = job.retried if progress <= job.progress else {}
+    times = retried.get(failure.kind, 0)
+    if not may_retry(failure, times) or job.state in ENDS:
         after = f" (after {job.retries} retries)" if job.retries else ""
         return {"state": "failed", "reason": f"{failure.reason()}{after}", "failure": failure.kind, "handle": None}
     return {
         "state": "queued",
         "reason": failure.reason(),
         "retries": job.retries + 1,
-        "retried": {**job.retried, failure.kind: retried + 1},
-        "not_before": now() + pause_before(failure, retried),
+        "retried": {**retried, failure.kind: times + 1},
+        "progress": max(progress, job.progress),
+        "not_before": now() + pause_before(failure, times),
         "handle": None,
     }
 

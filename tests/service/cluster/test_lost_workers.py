@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import standin
 from ray.exceptions import RayActorError
 from standin import experiment
 
 from fusegpt.training.report import Result
 from service.cluster import worker_group
-from service.cluster.worker_group import RESTARTS, LostWorkersError, _cause, _replacing_the_lost
+from service.cluster.losses import RESTARTS
+from service.cluster.worker_group import LostWorkersError, _cause, _replacing_the_lost
 
 LOST = [RayActorError(error_msg="the mailbox died"), LostWorkersError("a worker died: exit code 137")]
 
 
-def train(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> Result:
-    """A training whose first worker groups end with these errors, one after another."""
+def train(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[Exception], *, gets_on: bool = False) -> Result:
+    """A training whose first worker groups end with these errors, one after another; each after an epoch or at once."""
     left = list(errors)
 
     def attempt(*_: object) -> Result:
+        if left and gets_on:
+            standin._keep(folder, 1 + len(errors) - len(left))
         if left:
             raise left.pop(0)
         return Result({}, 3, 3, 3, folder / "best", stopped=False)
@@ -41,6 +45,12 @@ def test_what_is_lost_again_and_again_is_told_with_its_cause(
 ) -> None:
     with pytest.raises(LostWorkersError, match="died: "):
         train(tmp_path, monkeypatch, [error] * (RESTARTS + 1))
+
+
+def test_workers_that_get_on_in_between_are_replaced_without_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(tmp_path, monkeypatch, LOST * RESTARTS * 2, gets_on=True).epoch == 3
 
 
 def test_an_error_of_the_training_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,5 +29,5 @@ def test_a_trial_that_ray_ended_for_its_memory_is_not_taken_up_again(tmp_path: P
         (trial,) = search(asked, settings, [], run_trial=standin.train)
     assert trial.state == "failed"
     assert "low on memory" in trial.error
-    assert "too often" not in trial.error
+    assert "in a row" not in trial.error
     assert failure_said(trial.error).kind == "memory"

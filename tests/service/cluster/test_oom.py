@@ -150,7 +150,7 @@ def test_what_ray_says_of_a_process_is_told_apart() -> None:
     assert (actor.kind, actor.cause) == ("memory", MONITOR.splitlines()[0])
     assert not may_retry(actor, 0)
     assert failure_of(RayActorError(error_msg=LOST)).kind == "lost"
-    assert failure_said(f"its process died too often; the last time: {LOST}").kind == "lost"
+    assert failure_said(f"its process died 4 times in a row with no progress; the last time: {LOST}").kind == "lost"
     assert memory_cause(LOST) == ""
 
 

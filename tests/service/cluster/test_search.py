@@ -18,6 +18,7 @@ from fusegpt.config import SettingError
 from fusegpt.experiment import Experiment
 from fusegpt.training.report import Report, Result
 from service.cluster import ending
+from service.cluster.losses import RESTARTS, read_losses
 from service.cluster.tune import search
 from service.events import Trial, best_of
 from service.settings import Settings
@@ -106,6 +107,51 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(module_sett
     assert [epoch for epoch, _ in computed] == ["1", "2", "3", "4"]
     assert len({pid for _, pid in computed}) == 2
     assert [note[2] for note in notes.notes if note[0] == "trial_reported"] == [1, 2, 3, 4]
+
+
+def die_after_every_epoch(
+    asked: Experiment,
+    folder: Path,
+    cache: Path,
+    report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    def report_and_die(told: Report) -> None:
+        report(told)
+        if told.epoch < told.epochs:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return standin.train(asked, folder, cache, report_and_die, should_stop)
+
+
+def die_at_once(
+    _asked: Experiment,
+    folder: Path,
+    _cache: Path,
+    _report: Callable[[Report], None],
+    _should_stop: Callable[[], bool],
+) -> Result:
+    with (folder.parent / "begun").open("a") as begun:
+        begun.write(".")
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def test_only_a_trial_that_is_lost_again_and_again_at_one_place_fails(module_settings: Settings) -> None:
+    import test_search as this
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(this)
+    epochs = RESTARTS + 3
+    trials, notes = run(experiment(trials=1, epochs=epochs), module_settings, "unlucky", die_after_every_epoch)
+    assert [(trial.state, trial.epoch, trial.error) for trial in trials] == [("finished", epochs, "")]
+    assert [note[2] for note in notes.notes if note[0] == "trial_reported"] == list(range(1, epochs + 1))
+    assert read_losses(trials[0].folder).in_all == epochs - 1 > RESTARTS
+    trials, notes = run(experiment(trials=1), module_settings, "doomed", die_at_once)
+    assert [trial.state for trial in trials] == ["failed"]
+    assert trials[0].error.startswith("its process died 4 times in a row with no progress; the last time: ")
+    assert (trials[0].folder.parent / "begun").read_text() == "." * (RESTARTS + 1)
+    assert len([note for note in notes.notes if note[0] == "trial_ended"]) == 1
 
 
 def test_a_budget_that_is_spent_keeps_the_best_so_far(

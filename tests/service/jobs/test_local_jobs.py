@@ -17,6 +17,7 @@ from job_factory import job
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.job import Job
 from service.jobs.local_runner import LocalRunner
+from service.jobs.retry import RETRIES
 from service.jobs.state import JobState
 from service.jobs.store import JobStore, amend, open_store
 from service.settings import Settings
@@ -161,6 +162,22 @@ def test_a_killed_process_is_started_again_from_where_it_was(
     assert (ended.state, ended.attempts, ended.retries) == ("succeeded", 2, 1)
     told = [event.data.get("reason") for event in store.events(asked.id) if event.kind == "state"]
     assert "its process or node was lost: the job's process is gone" in told
+
+
+def test_a_job_that_loses_its_process_more_often_than_it_is_tried_again_goes_on_if_it_gets_on(
+    store: JobStore, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "endless")
+    dispatcher, asked = Dispatcher(store, runner), store.submit(job())
+    for attempt in range(RETRIES["lost"] + 2):
+        running = until(store, dispatcher, asked, "running")
+        # A log as if each attempt had come to another epoch; the stand-in's own begin at 1 again.
+        store.append(asked.id, "trial_reported", {"epoch": 100 + attempt, "state": "running"}, "trial_00009")
+        assert running.handle is not None
+        os.kill(running.handle.pid, signal.SIGKILL)
+        when(lambda here=running: runner.life(here) == "gone")
+    ended = until(store, dispatcher, asked, "running", "failed")
+    assert (ended.state, ended.retries) == ("running", RETRIES["lost"] + 2)
 
 
 @pytest.mark.parametrize(

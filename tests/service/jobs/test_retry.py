@@ -9,6 +9,8 @@ from fusegpt.config import SettingError
 from fusegpt.experiment import Resources
 from service.cluster.capacity import trials_at_once
 from service.errors import ClusterUnreachable
+from service.jobs.journal import progress_of
+from service.jobs.memory import MemoryJobStore
 from service.jobs.retry import LONGEST_WAIT, RETRIES, failure_of, failure_said, may_retry, pause_before
 from service.jobs.worker import failed
 
@@ -62,6 +64,28 @@ def test_a_server_that_was_away_does_not_use_up_the_retries_of_a_lost_process() 
     assert failed(asked, failure_of(ClusterUnreachable("MLflow does not answer")))["state"] == "queued"
 
 
+def test_retries_count_anew_once_the_trials_have_got_on() -> None:
+    lost = failure_of(RayActorError("the actor died"))
+    asked = job().model_copy(update={"state": "running", "attempts": 1})
+    for progress in range(1, 8):
+        for _ in range(RETRIES["lost"]):
+            changes = failed(asked, lost, progress)
+            assert changes["state"] == "queued"
+            asked = asked.model_copy(update={**changes, "state": "running"})
+    assert asked.retries == 7 * RETRIES["lost"]
+    assert failed(asked, lost, 7)["state"] == "failed"
+    assert failed(asked, lost, 6)["state"] == "failed", "a log that has missed lines is no progress"
+
+
+def test_how_far_trials_have_come_is_their_epochs_and_their_ends() -> None:
+    store = MemoryJobStore()
+    asked = store.submit(job())
+    assert progress_of(store, asked.id) == 0
+    for trial, epoch, state in (("a", 1, "running"), ("b", 2, "running"), ("a", 3, "running"), ("b", 2, "finished")):
+        store.append(asked.id, "trial_reported", {"epoch": epoch, "state": state}, trial)
+    assert progress_of(store, asked.id) == 3 + 2 + 1
+
+
 def test_a_cluster_that_has_lost_the_place_for_a_trial_is_waited_for() -> None:
     """The job was admitted: a trial did fit, and will when the node is back."""
     with pytest.raises(SettingError) as refused:
@@ -97,6 +121,6 @@ def test_a_cluster_that_is_away_is_given_time_that_grows() -> None:
 
 
 def test_the_words_of_a_trial_are_enough() -> None:
-    assert failure_said("its process died too often; the last time: SIGKILL").kind == "lost"
+    assert failure_said("its process died 4 times in a row with no progress; the last time: SIGKILL").kind == "lost"
     assert failure_said("torch.OutOfMemoryError: CUDA out of memory").kind == "memory"
     assert failure_said("something new").reason() == "the job failed: something new"
