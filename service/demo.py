@@ -80,7 +80,7 @@ def main() -> None:
 def stand(experiment: Experiment, cache: Path, outcome: run.Outcome) -> None:
     """Where the champion stands on held-out driving, against the baseline that its task judges beside it."""
     assert outcome.best is not None
-    metric = experiment.task.build(experiment).headline
+    metric = experiment.task.headline
     judged, name = evaluate(outcome.best.folder / "best", cache).metrics, metric.name.rpartition("/")[2]
     value, baseline, who = judged[name], judged[f"{metric.baseline}_{name}"], metric.baseline.replace("_", " ")
     samples = len(open_splits(driving(experiment.data), cache).train)

@@ -88,7 +88,7 @@ class Baseline:
 
 def baseline_of(search: Search, trials: Iterable[Trial]) -> Baseline | None:
     """The baseline that the task judges beside its models; None where it has none, or none in the search's metric."""
-    name = search.experiment.task.build(search.experiment).headline.baseline
+    name = search.experiment.task.headline.baseline
     split, _, figure = search.metric.rpartition("/")
     key = f"{split}/{name}_{figure}"
     found = next((trial.metrics[key] for trial in trials if name and key in trial.metrics), None)

@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import partial
 
 from fusegpt.experiment import Experiment
-from fusegpt.training.checkpoint import read_scores
 from fusegpt.training.report import Report
 from service.cluster.record import read_spent, trial_folder, trial_id
 from service.errors import sentence
@@ -47,7 +46,7 @@ class Outcome:
 def search_of(experiment: Experiment, name: str, settings: Settings) -> Search:
     """The search of this experiment under a name; the name is made from the time when it is empty."""
     name = name or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    headline = experiment.task.build(experiment).headline
+    headline = experiment.task.headline
     return Search(name, experiment, settings.runs / name, experiment.search.metric or headline.name, headline.mode)
 
 
@@ -139,6 +138,8 @@ def _enough(trial: Trial, until_epoch: int) -> bool:
 
 
 def _publish(search: Search, trials: list[Trial], tracker: Tracker, settings: Settings, *, promote: bool) -> Outcome:
+    from fusegpt.training.checkpoint import read_scores  # brings PyTorch, which the trials need first
+
     best, spent = best_of(search, trials), read_spent(search.folder)
     outcome = Outcome(search, trials, best, front=front_of(search, trials), ended=spent.ended, redrawn=spent.redrawn)
     if best is None:

@@ -103,7 +103,7 @@ def _when_out(version: Version) -> str:
 @cache
 def _baseline(name: str) -> str:
     experiment = experiments.load(name)
-    return experiment.task.build(experiment).headline.baseline
+    return experiment.task.headline.baseline
 
 
 def _finite(told: Any) -> Any:

@@ -39,7 +39,7 @@ class Sizes:
 
 def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: bool = False) -> Plan:
     """The plan of an experiment that was admitted, and holds so much. `probed`: with a few real steps, measured."""
-    headline = experiment.task.build(experiment).headline
+    headline = experiment.task.headline
     sizes = sizes_of(experiment)
     search, resources = experiment.search, experiment.resources
     epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)

@@ -18,7 +18,7 @@ from pydantic import Field
 from fusegpt.config import Config
 
 if TYPE_CHECKING:
-    from fusegpt.tasks.task import Metric
+    from fusegpt.tasks.metric import Metric
 
 Errors = NDArray[np.float64]
 

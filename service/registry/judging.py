@@ -14,7 +14,7 @@ from service.registry.rollout import Rollout
 from service.registry.version import Version
 
 if TYPE_CHECKING:
-    from fusegpt.tasks.task import Metric
+    from fusegpt.tasks.metric import Metric
 
 # (folder of the model, cache of packed data) -> its figures on the test split.
 Evaluator = Callable[[Path, Path], Evaluation]
@@ -34,7 +34,7 @@ def headline_of(folder: Path) -> Metric:
     from fusegpt.training.checkpoint import read_experiment
 
     experiment = read_experiment(folder)
-    return experiment.task.build(experiment).headline
+    return experiment.task.headline
 
 
 @dataclass

@@ -27,7 +27,7 @@ from service.tracking.store import connect, database, reaching
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from fusegpt.tasks.task import Metric
+    from fusegpt.tasks.metric import Metric
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases in MLflow
 ROLLOUT = "fusegpt.rollout"

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from fusegpt.training.folder import write_text
 from service.events import Baseline, Search, Trial, baseline_of
-from service.tracking.importance import TooFewError, importance
 
 if TYPE_CHECKING:
     from fusegpt.figures.search import TrialCurve
@@ -118,6 +117,7 @@ def _settings(search: Search, curves: list[TrialCurve], folder: Path, baseline: 
 
 def _importance(search: Search, curves: list[TrialCurve], folder: Path) -> list[Path]:
     from fusegpt.figures.importance import draw_importance
+    from service.tracking.importance import TooFewError, importance
 
     file = folder / "importance.json"
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,25 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fusegpt.signature import Signature
+from fusegpt.tasks.metric import Metric
 
 Batch = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number to judge by: its name as logged ("val/ade_m"), and which way is better.
-
-    `baseline` is what a model that learnt nothing is called, where the task judges one beside: "constant_velocity",
-    whose figure is then "constant_velocity_ade_m". It knows the samples alone, not the model.
-    """
-
-    name: str
-    mode: Literal["min", "max"]
-    baseline: str = ""
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether `a` beats `b`."""
-        return a < b if self.mode == "min" else a > b
 
 
 class Split(Protocol):

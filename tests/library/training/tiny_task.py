@@ -18,7 +18,8 @@ from fusegpt.experiment import Experiment
 from fusegpt.models import FusionConfig
 from fusegpt.signature import Signature, Tensor
 from fusegpt.tasks import WaypointsConfig
-from fusegpt.tasks.task import Batch, Metric, Splits
+from fusegpt.tasks.metric import Metric
+from fusegpt.tasks.task import Batch, Splits
 from fusegpt.training.config import TrainingConfig
 from fusegpt.training.loop import Report, train
 from fusegpt.training.workers import Workers

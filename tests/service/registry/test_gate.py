@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fusegpt.tasks.task import Metric
+from fusegpt.tasks.metric import Metric
 from service.registry.gate import Check, GateConfig, decided, interval, judge, judge_first
 
 ADE = Metric("val/ade_m", "min", baseline="constant_velocity")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fusegpt.tasks.task import Metric
+from fusegpt.tasks.metric import Metric
 from service.errors import ClusterUnreachable, NotFound, Refused
 from service.registry import GateConfig, Registry, Version
 from service.registry.side_by_side import Comparison, size_of

@@ -16,7 +16,7 @@ def track(
     settings: Settings, name: str, experiment: Experiment, trials: Sequence[tuple[dict[str, Any], float]]
 ) -> None:
     """A search whose trials drew this and reached that after one epoch."""
-    metric = experiment.task.build(experiment).headline
+    metric = experiment.task.headline
     search = Search(name, experiment, settings.runs / name, metric.name, metric.mode)
     search.folder.mkdir(parents=True)
     tracker, ended = Tracker(settings), []

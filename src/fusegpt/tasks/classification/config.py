@@ -10,6 +10,7 @@ from fusegpt.config import Config
 from fusegpt.data.digits.config import DigitsData
 from fusegpt.models.row_recurrent.config import RowRecurrentConfig
 from fusegpt.models.vision_transformer.config import VisionTransformerConfig
+from fusegpt.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -23,6 +24,11 @@ class ClassificationConfig(Config):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of each label that is spread over all classes."
     )
+
+    @property
+    def headline(self) -> Metric:
+        """What decides."""
+        return Metric("val/accuracy", "max")
 
     def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""

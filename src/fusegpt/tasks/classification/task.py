@@ -21,7 +21,7 @@ from fusegpt.models.row_recurrent.config import RowRecurrentConfig
 from fusegpt.models.vision_transformer.config import VisionTransformerConfig
 from fusegpt.signature import InputError, Signature, Tensor
 from fusegpt.tasks.classification.config import ClassificationConfig
-from fusegpt.tasks.task import Batch, Metric, Split, Splits
+from fusegpt.tasks.task import Batch, Split, Splits
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -33,12 +33,11 @@ DRAWN = 512  # samples that a picture is made of
 class ClassificationTask:
     """Telling a picture's class by cross-entropy."""
 
-    headline = Metric("val/accuracy", "max")
-
     def __init__(self, experiment: Experiment) -> None:
         assert isinstance(experiment.task, ClassificationConfig)
         assert isinstance(experiment.model, RowRecurrentConfig | VisionTransformerConfig)
         assert isinstance(experiment.data, DigitsData)
+        self.headline = experiment.task.headline
         self.config, self.model_config, self.data = experiment.task, experiment.model, experiment.data
         self.channels = self.model_config.image_channels if self.model_config.kind == "vision_transformer" else 1
         self.signature = signature(self.data.classes)

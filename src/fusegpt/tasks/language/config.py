@@ -10,6 +10,7 @@ from fusegpt.config import Config
 from fusegpt.data.text.config import TextData
 from fusegpt.models.gpt.config import GPTConfig
 from fusegpt.models.sequence.config import Sampling, SequenceConfig
+from fusegpt.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -21,6 +22,11 @@ class LanguageConfig(Config):
 
     kind: Literal["language"] = Field(default="language", description="Which task this is.")
     sampling: Sampling = Field(default=Sampling(), description="How a served model goes on with a text.")
+
+    @property
+    def headline(self) -> Metric:
+        """What decides."""
+        return Metric("val/bits_per_byte", "min")
 
     def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""

@@ -24,7 +24,7 @@ from fusegpt.models.sequence.config import SequenceConfig
 from fusegpt.signature import InputError, Signature, Tensor
 from fusegpt.tasks.language.config import LanguageConfig
 from fusegpt.tasks.language.model import LanguageModel
-from fusegpt.tasks.task import Batch, Metric, Split, Splits
+from fusegpt.tasks.task import Batch, Split, Splits
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -43,13 +43,13 @@ SIGNATURE = Signature(
 class LanguageTask:
     """Tell the next token; judged in bits per byte, which are comparable whatever the tokens are."""
 
-    headline = Metric("val/bits_per_byte", "min")
     signature = SIGNATURE
 
     def __init__(self, experiment: Experiment) -> None:
         assert isinstance(experiment.task, LanguageConfig)
         assert isinstance(experiment.model, GPTConfig | SequenceConfig)
         assert isinstance(experiment.data, TextData)
+        self.headline = experiment.task.headline
         self.sampling = experiment.task.sampling
         self.model_config = experiment.model
         self.data = experiment.data

@@ -9,6 +9,7 @@ from pydantic import Field
 from fusegpt.config import Config
 from fusegpt.data.shapes.config import ShapesData
 from fusegpt.models.text_to_image.config import TextToImageConfig
+from fusegpt.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -26,6 +27,11 @@ class TextToImageTaskConfig(Config):
     top_k: int = Field(default=0, ge=0, description="Draw among so many of the likeliest codes; 0 among all.")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Draw among the likeliest that hold this probability.")
     seed: int = Field(default=0, ge=0, description="Seed of the draws: the same caption, the same picture.")
+
+    @property
+    def headline(self) -> Metric:
+        """What decides."""
+        return Metric("val/accuracy", "max")
 
     def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""

@@ -22,7 +22,7 @@ from fusegpt.models.text_to_image.generate import generate
 from fusegpt.models.text_to_image.model import TextToImage
 from fusegpt.signature import InputError, Signature, Tensor
 from fusegpt.tasks.language.task import text_of
-from fusegpt.tasks.task import Batch, Metric, Split, Splits
+from fusegpt.tasks.task import Batch, Split, Splits
 from fusegpt.tasks.text_to_image.config import TextToImageTaskConfig
 
 if TYPE_CHECKING:
@@ -35,12 +35,11 @@ DRAWN = 40  # captions of a picture
 class TextToImageTask:
     """Draw what a caption says; what decides is how many of the pictures show all of it."""
 
-    headline = Metric("val/accuracy", "max")
-
     def __init__(self, experiment: Experiment) -> None:
         assert isinstance(experiment.task, TextToImageTaskConfig)
         assert isinstance(experiment.model, TextToImageConfig)
         assert isinstance(experiment.data, ShapesData)
+        self.headline = experiment.task.headline
         self.config, self.model_config, self.data = experiment.task, experiment.model, experiment.data
         shared = set(Sampling.model_fields) & set(TextToImageTaskConfig.model_fields)
         self.sampling = Sampling(**self.config.model_dump(include=shared))

@@ -10,6 +10,8 @@ from fusegpt.config import Config
 from fusegpt.data.dates.config import DatesData
 from fusegpt.data.parallel_text.config import ParallelTextData
 from fusegpt.models.encoder_decoder.config import EncoderDecoderConfig
+from fusegpt.tasks.metric import Metric
+from fusegpt.tasks.translation.bleu import require_sacrebleu
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -31,6 +33,13 @@ class TranslationConfig(Config):
         default=0.6, ge=0, description="How much longer targets are favoured, where beam_width is above 1."
     )
     max_target_tokens: int = Field(default=16, ge=1, description="Where a target is cut off, in bytes and an end.")
+
+    @property
+    def headline(self) -> Metric:
+        """What decides. Raises SettingError naming `task.metric` where what it needs is not installed."""
+        if self.metric == "sentence_bleu":
+            require_sacrebleu()
+        return Metric(f"val/{self.metric}", "max")
 
     def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""

@@ -23,8 +23,8 @@ from fusegpt.models.encoder_decoder.config import EncoderDecoderConfig
 from fusegpt.models.encoder_decoder.decoding import Ends, beam, greedy
 from fusegpt.models.encoder_decoder.model import EncoderDecoder
 from fusegpt.signature import InputError, Signature, Tensor
-from fusegpt.tasks.task import Batch, Metric, Split, Splits
-from fusegpt.tasks.translation.bleu import require_sacrebleu, sentence_bleu
+from fusegpt.tasks.task import Batch, Split, Splits
+from fusegpt.tasks.translation.bleu import sentence_bleu
 from fusegpt.tasks.translation.config import TranslationConfig
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class TranslationTask:
         assert isinstance(experiment.model, EncoderDecoderConfig)
         assert isinstance(experiment.data, DatesData | ParallelTextData)
         self.config, self.model_config, self.data = experiment.task, experiment.model, experiment.data
-        if self.config.metric == "sentence_bleu":
-            require_sacrebleu()
-        self.headline = Metric(f"val/{self.config.metric}", "max")
+        self.headline = self.config.headline
         self.signature = signature(self.model_config.block_size)
 
     def build_model(self, fetch: bool = True) -> nn.Module:

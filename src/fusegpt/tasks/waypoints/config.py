@@ -10,6 +10,7 @@ from pydantic import Field
 from fusegpt.config import Config
 from fusegpt.data.driving import driving
 from fusegpt.models.fusion.config import FusionConfig
+from fusegpt.tasks.metric import Metric
 
 if TYPE_CHECKING:
     from fusegpt.experiment import Experiment
@@ -26,6 +27,11 @@ class WaypointsConfig(Config):
     bev_semantics_weight: float = Field(default=1.0, ge=0, description="Weight of the bird's-eye-view classes' loss.")
     semantics_weight: float = Field(default=1.0, ge=0, description="Weight of the image classes' loss.")
     depth_weight: float = Field(default=10.0, ge=0, description="Weight of the depth's L1, as a share of max_depth_m.")
+
+    @property
+    def headline(self) -> Metric:
+        """What decides."""
+        return Metric("val/ade_m", "min", baseline="constant_velocity")
 
     def check(self, model: Config, data: Config) -> None:
         """Whether model and data fit each other and this task. Raises ValueError naming the dotted keys."""

@@ -20,7 +20,7 @@ from fusegpt.data.sample import DataError
 from fusegpt.driving.control import ControlConfig, control
 from fusegpt.models.fusion.config import FusionConfig
 from fusegpt.signature import Signature, Tensor
-from fusegpt.tasks.task import Batch, Metric, Split, Splits
+from fusegpt.tasks.task import Batch, Split, Splits
 from fusegpt.tasks.waypoints.inputs import encode
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ INPUTS = ("image", "lidar", "speed_mps", "target_point")
 class WaypointsTask:
     """Imitation of recorded waypoints by L1 (Chitta et al., TransFuser, PAMI 2022)."""
 
-    headline = Metric("val/ade_m", "min", baseline="constant_velocity")
-
     def __init__(self, experiment: Experiment) -> None:
         assert isinstance(experiment.model, FusionConfig)
+        self.headline = experiment.task.headline
         self.config = experiment.task
         self.model_config = experiment.model
         self.data = driving(experiment.data)
