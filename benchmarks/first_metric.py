@@ -76,8 +76,6 @@ def service(folder: Path, cpus: float) -> Iterator[tuple[httpx2.Client, Mapping[
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "FUSEGPT_HOME": str(folder)}
     with _environment({**token, **here}), _head(serve=False, dashboard=True, cpus=cpus) as ray:
-        # Where Ray tells the drivers of jobs which cluster is theirs; without it, any Ray of this host.
-        Path(ray["folder"], "ray_current_cluster").write_text(ray["address"])
         url = f"http://127.0.0.1:{_free_port()}"
         cluster = {"RAY_ADDRESS": ray["address"], "RAY_API_SERVER_ADDRESS": ray["dashboard_url"]}
         environment = {**os.environ, **cluster, "FUSEGPT_API_PORT": url.rpartition(":")[2]}

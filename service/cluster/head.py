@@ -24,6 +24,9 @@ from typing import TextIO
 # Ray keeps unix sockets under its folder, whose path may be 107 bytes long: short, and never below a person's home.
 SHORT_FOLDER = "/tmp"
 OBJECT_STORE_BYTES = 512 * 1024**2
+# Where Ray looks which cluster the driver of a job belongs to; `ray start` writes it, `ray.init` does not. Without it a
+# driver gets the address of any Ray on this host.
+CURRENT = "ray_current_cluster"
 
 
 def main() -> None:
@@ -70,9 +73,10 @@ def start(folder: Path, cpus: float | None, dashboard: bool, serve: bool) -> dic
         configure_logging=False,
         log_to_driver=False,
     )
-    url = context.dashboard_url
+    url, address = context.dashboard_url, context.address_info["gcs_address"]
+    (folder / CURRENT).write_text(address)
     return {
-        "address": context.address_info["gcs_address"],
+        "address": address,
         "dashboard_url": f"http://{url}" if url else "",
         "folder": str(folder),
     }

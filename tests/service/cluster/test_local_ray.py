@@ -58,6 +58,7 @@ def wait_until_gone(folder: str, seconds: float = 20.0) -> list[int]:
 @pytest.mark.ray
 def test_two_stand_beside_each_other_and_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
+    from ray._private.services import find_bootstrap_address  # how Ray tells a job's driver where it belongs
 
     home = tmp_path / "home of a person"
     home.mkdir()
@@ -71,6 +72,8 @@ def test_two_stand_beside_each_other_and_leave_nothing_behind(tmp_path: Path, mo
             address = ray.get(ray.remote(lambda: os.environ["RAY_ADDRESS"]).remote())
             assert address == cluster.address
             folder = str(Path(ray._private.worker._global_node.get_session_dir_path()).parent)
+            assert find_bootstrap_address(folder) == cluster.address
+            assert find_bootstrap_address(other["folder"]) == other["address"]
         assert session_processes(other["folder"]), "the other one is left alone"
         assert wait_until_gone(folder) == []
         assert not Path(folder).exists()
