@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from fusegpt.config import SettingError
 from fusegpt.experiment import Experiment
 from service.cluster.capacity import NoPlaceError, lacking
 from service.jobs.job import Job
@@ -30,7 +29,7 @@ def placed(queued: Iterable[Job], capacity: Capacity) -> tuple[list[Job], dict[s
             holds = held_by(experiment, capacity)
         except NoPlaceError:
             lack[job.id] = lacking(experiment.resources, nodes_of(capacity))
-        except SettingError:  # its own process will say what is wrong with it
+        except ValueError:  # its own process will say what is wrong with it
             there.append(job)
         else:
             there.append(job.model_copy(update={"cpus": holds.cpus, "gpus": holds.gpus}))

@@ -133,5 +133,5 @@ def test_a_job_holds_what_it_would_take_of_the_cluster_that_is_there_now() -> No
 
 
 def test_a_job_whose_spec_is_wrong_by_now_is_left_to_its_own_process() -> None:
-    wrong = job(spec={"experiment": "gone"}, cpus=3)
-    assert placed([wrong], Capacity(2)) == ([wrong], {})
+    wrong = [job(spec={"experiment": "gone"}, cpus=3), job(spec={})]
+    assert placed(wrong, Capacity(2)) == (wrong, {})
