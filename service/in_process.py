@@ -24,6 +24,7 @@ from service.api.access import LOCAL, Access
 from service.api.services import Services
 from service.api.streams import POLL_S
 from service.api.wire import JobChange, PlanRequest, Resumption, Submission
+from service.cluster.wanted import waiting
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.local_runner import LocalRunner
 from service.jobs.store import open_store
@@ -56,7 +57,7 @@ class InProcessJobs:
         return _json(job)
 
     def plan(self, spec: Json, probe: bool) -> Json:
-        return _json(experiment_routes.plan(_read(PlanRequest, spec=spec, probe=probe), self._use, LOCAL))
+        return _json(experiment_routes.plan(_read(PlanRequest, spec=spec, probe=probe), self._use, LOCAL, waiting))
 
     def jobs(self, experiment: str, limit: int) -> list[Json]:
         return [_json(job) for job in routes.jobs(self._use, LOCAL, [], experiment, 0, limit).jobs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 import experiments
 from fusegpt.experiment import Experiment
@@ -12,8 +12,9 @@ from service.api.access import Submitter, Viewer
 from service.api.admission import admit
 from service.api.planning import plan_of
 from service.api.problems import problems
-from service.api.services import Use
+from service.api.services import Use, gone_from
 from service.api.wire import ExperimentDetail, ExperimentView, Plan, PlanRequest
+from service.cluster.wanted import Gone
 from service.errors import NotFound
 
 router = APIRouter(prefix="/v1", tags=["experiments"])
@@ -44,10 +45,10 @@ def one(name: Name, _: Viewer) -> ExperimentDetail:
 
 
 @router.post("/plan", responses=problems())
-def plan(asked: PlanRequest, use: Use, _: Submitter) -> Plan:
+def plan(asked: PlanRequest, use: Use, _: Submitter, gone: Annotated[Gone, Depends(gone_from)]) -> Plan:
     """Check a spec, and say what it would run; starts nothing."""
     admitted = admit(asked.spec, use.settings, use.runner.capacity())
-    return plan_of(admitted.experiment, admitted.holds, use, probed=asked.probe)
+    return plan_of(admitted.experiment, admitted.holds, use, probed=asked.probe, gone=gone)
 
 
 def default_spec(experiment: Experiment) -> dict[str, Any]:

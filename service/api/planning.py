@@ -16,6 +16,7 @@ from service.api.services import Services
 from service.api.wire import Plan
 from service.cluster import probe
 from service.cluster.probe import Measured
+from service.cluster.wanted import Gone, waiting
 from service.jobs.queue import Capacity
 from service.jobs.store import JobStore
 
@@ -37,14 +38,19 @@ class Sizes:
         return self.parameters[which] * BYTES_PER_PARAMETER / 1e9
 
 
-def plan_of(experiment: Experiment, holds: Capacity, use: Services, *, probed: bool = False) -> Plan:
-    """The plan of an experiment that was admitted, and holds so much. `probed`: with a few real steps, measured."""
+def plan_of(
+    experiment: Experiment, holds: Capacity, use: Services, *, probed: bool = False, gone: Gone = waiting
+) -> Plan:
+    """The plan of an experiment that was admitted, and holds so much.
+
+    `probed`: with a few real steps, measured, while whoever asked is not `gone`.
+    """
     headline = experiment.task.headline
     sizes = sizes_of(experiment)
     search, resources = experiment.search, experiment.resources
     epochs, at_once = epochs_in_all(experiment), _at_once(experiment, holds)
     room = room_for(resources, at_once, use)
-    measured, why_not = _measured(sizes, room, use) if probed else ({}, "not asked for")
+    measured, why_not = _measured(sizes, room, use, gone) if probed else ({}, "not asked for")
     hours, hours_from = _hours(use.store, experiment, epochs, at_once, measured)
     plan = Plan(
         experiment=experiment.name,
@@ -83,7 +89,7 @@ def _at_once(experiment: Experiment, holds: Capacity) -> int:
     return max(round(holds.cpus / (resources.cpus_per_worker * resources.workers_per_trial)), 1)
 
 
-def _measured(sizes: Sizes, room: Room | None, use: Services) -> tuple[dict[str, Measured], str]:
+def _measured(sizes: Sizes, room: Room | None, use: Services, gone: Gone = waiting) -> tuple[dict[str, Measured], str]:
     """What the default and the largest model take; or why that is not known. What cannot fit is not tried."""
     models = {"default": sizes.default, "largest": sizes.largest}
     fit = {which: model for which, model in models.items() if room is None or sizes.state_gb(which) < room.gb}
@@ -92,7 +98,7 @@ def _measured(sizes: Sizes, room: Room | None, use: Services) -> tuple[dict[str,
     if (why_not := full(sizes.default.resources, use)) and not probe.known(list(fit.values()), use.settings):
         return {}, why_not
     try:
-        return dict(zip(fit, probe.probe(list(fit.values()), use.settings), strict=True)), ""
+        return dict(zip(fit, probe.probe(list(fit.values()), use.settings, gone), strict=True)), ""
     except probe.NotMeasured as why:
         return {}, str(why)
 

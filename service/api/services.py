@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import from_thread
 from fastapi import Depends, Request
 
 from service.api.access import Access
@@ -28,6 +30,11 @@ class Services:
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
+
+
+def gone_from(request: Request) -> Callable[[], bool]:
+    """Whether the caller has hung up: for the thread of a route that takes long."""
+    return lambda: from_thread.run(request.is_disconnected)
 
 
 Use = Annotated[Services, Depends(_services)]

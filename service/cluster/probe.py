@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -27,14 +28,17 @@ from pydantic import Field, ValidationError
 
 from fusegpt.config import Config
 from fusegpt.experiment import Experiment, parse
+from service.cluster.wanted import Gone, NobodyWaitsError, run_while_wanted, waiting
 from service.settings import Settings
 
 LIMIT_S = 20.0  # for all models of a plan together
 WARM_UP, STEPS, SECONDS = 1, 5, 3.0  # the first step allocates and compiles; no more than so many, or so long
 FORWARD = 1 / 3  # a forward's share of a training step: the backward takes two
+NOBODY = "nobody waits for it any more"
 LONG = 1000  # epochs: so many that the steps do not run out
 
 _one_at_a_time = threading.Lock()  # two probes at once would measure each other
+_one_a_question: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)  # asked by two, answered once
 
 
 class Measured(Config):
@@ -50,14 +54,25 @@ class NotMeasured(Exception):
     """Nothing could be measured; the message says why."""
 
 
-def probe(models: Sequence[Experiment], settings: Settings) -> list[Measured]:
-    """What each of these models takes, on this machine or on a node of the cluster. Raises NotMeasured, saying why."""
-    if settings.ray_address:
-        from service.cluster.probe_job import probe_on_cluster
+def probe(models: Sequence[Experiment], settings: Settings, gone: Gone = waiting) -> list[Measured]:
+    """What each of these models takes, on this machine or on a node of the cluster.
 
-        return known(models, settings) or _keep(models, settings, probe_on_cluster(models, settings))
-    with _one_at_a_time:
-        return known(models, settings) or _keep(models, settings, probe_here(models, settings))
+    `gone` tells when whoever asked has left: nothing is measured for nobody. Raises NotMeasured, saying why.
+    """
+    with _one_a_question[_kept(models, settings)] if settings.ray_address else _one_at_a_time:
+        if told := known(models, settings):
+            return told
+        if gone():
+            raise NotMeasured(NOBODY)
+        return _keep(models, settings, _measured(models, settings, gone))
+
+
+def _measured(models: Sequence[Experiment], settings: Settings, gone: Gone) -> list[Measured]:
+    if not settings.ray_address:
+        return probe_here(models, settings, gone=gone)
+    from service.cluster.probe_job import probe_on_cluster
+
+    return probe_on_cluster(models, settings, gone=gone)
 
 
 def known(models: Sequence[Experiment], settings: Settings) -> list[Measured]:
@@ -91,15 +106,17 @@ def asked(models: Sequence[Experiment]) -> str:
     return "".join(json.dumps(json.loads(model.to_json())) + "\n" for model in models)
 
 
-def probe_here(models: Sequence[Experiment], settings: Settings, limit_s: float = LIMIT_S) -> list[Measured]:
+def probe_here(
+    models: Sequence[Experiment], settings: Settings, limit_s: float = LIMIT_S, *, gone: Gone = waiting
+) -> list[Measured]:
     """Measure in a process of this machine. Raises NotMeasured."""
     on_gpu = models[0].resources.gpus_per_worker > 0
     environment = dict(os.environ) | ({} if on_gpu else {"CUDA_VISIBLE_DEVICES": ""})
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "service.cluster.probe", str(settings.cache)],
-            input=asked(models), capture_output=True, text=True, timeout=limit_s, env=environment, check=False,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "service.cluster.probe", str(settings.cache)]
+        ended = run_while_wanted(command, asked(models), environment, limit_s, gone)
+    except NobodyWaitsError:
+        raise NotMeasured(NOBODY) from None
     except subprocess.TimeoutExpired:
         raise NotMeasured(
             f"a few steps took more than {limit_s:g} s; data that is not packed yet is packed by `fusegpt data pack`"

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from fusegpt.experiment import Experiment, Resources
 from service.cluster.dashboard import Dashboard, DriverState, NotNow
-from service.cluster.probe import Measured, NotMeasured, answers, asked, last_word
+from service.cluster.probe import NOBODY, Measured, NotMeasured, answers, asked, last_word
+from service.cluster.wanted import Gone, waiting
 from service.errors import ClusterUnreachable, sentence
 from service.settings import Settings
 
@@ -36,9 +37,10 @@ def probe_on_cluster(
     *,
     limit_s: float = LIMIT_S,
     command: Sequence[str] = COMMAND,
+    gone: Gone = waiting,
 ) -> list[Measured]:
     """What each of these models takes there. Raises NotMeasured, saying why; leaves nothing running."""
-    probe = _ProbeJob(dashboard or Dashboard(settings), limit_s)
+    probe = _ProbeJob(dashboard or Dashboard(settings), limit_s, gone)
     try:
         probe.submit(_line(models, settings, limit_s, command), models[0].resources)
         return probe.answer()
@@ -57,8 +59,8 @@ def _line(models: Sequence[Experiment], settings: Settings, limit_s: float, comm
 class _ProbeJob:
     """One driver, from its submission to its end."""
 
-    def __init__(self, dashboard: Dashboard, limit_s: float) -> None:
-        self._dashboard, self._limit_s = dashboard, limit_s
+    def __init__(self, dashboard: Dashboard, limit_s: float, gone: Gone) -> None:
+        self._dashboard, self._limit_s, self._gone = dashboard, limit_s, gone
         self._name = f"probe-{secrets.token_hex(6)}"
         self._end = time.monotonic() + limit_s
         self._ended = False
@@ -75,7 +77,7 @@ class _ProbeJob:
                     return None
                 if self._left() < AGAIN_S:
                     raise NotMeasured(f"the cluster took no probe for {self._limit_s:g} s: {error}") from None
-            time.sleep(AGAIN_S)
+            self._rest(AGAIN_S)
 
     def answer(self) -> list[Measured]:
         """What it measured, once it has ended. Raises NotMeasured, ClusterUnreachable."""
@@ -88,7 +90,7 @@ class _ProbeJob:
                     f"a few steps on the cluster took more than {self._limit_s:g} s; data that is not packed yet is "
                     "packed by the first trial"
                 )
-            time.sleep(POLL_S)
+            self._rest(POLL_S)
         self._ended = True
         log = self._dashboard.log(self._name)
         if state != "SUCCEEDED":
@@ -100,6 +102,12 @@ class _ProbeJob:
         if not self._ended:
             with contextlib.suppress(ClusterUnreachable):
                 self._dashboard.stop(self._name)
+
+    def _rest(self, seconds: float) -> None:
+        """Raises NotMeasured where nobody waits any more."""
+        if self._gone():
+            raise NotMeasured(NOBODY)
+        time.sleep(seconds)
 
     def _is_known(self) -> bool:
         """Whether the head took it, whatever it answered then."""

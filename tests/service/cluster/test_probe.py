@@ -49,7 +49,7 @@ def test_what_was_measured_is_kept(settings: Settings, monkeypatch: pytest.Monke
     monkeypatch.setattr(probe.probe_here, "__defaults__", (110.0,))
     first = probe.probe(models, settings)
     assert len(first) == 2
-    monkeypatch.setattr(probe, "probe_here", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(probe, "probe_here", lambda *_, **__: pytest.fail("measured again"))
     assert probe.probe(models, settings) == first
     with pytest.raises(pytest.fail.Exception):
         probe.probe(models[::-1], settings)
@@ -59,22 +59,22 @@ def test_one_that_takes_too_long_or_fails_says_so(settings: Settings, monkeypatc
     def late(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("probe", 20)
 
-    monkeypatch.setattr("service.cluster.probe.subprocess.run", late)
+    monkeypatch.setattr("service.cluster.probe.run_while_wanted", late)
     with pytest.raises(NotMeasured, match="more than 20 s"):
         probe.probe([small()], settings)
     failed = subprocess.CompletedProcess([], 1, "", "Traceback ...\nDataError: /data/kitti: is not there\n")
-    monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: failed)
+    monkeypatch.setattr("service.cluster.probe.run_while_wanted", lambda *_, **__: failed)
     with pytest.raises(NotMeasured, match="DataError: /data/kitti: is not there"):
         probe.probe([small()], settings)
     killed = subprocess.CompletedProcess([], -9, "", "")
-    monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: killed)
+    monkeypatch.setattr("service.cluster.probe.run_while_wanted", lambda *_, **__: killed)
     with pytest.raises(NotMeasured, match="memory runs out"):
         probe.probe([small()], settings)
     assert not list(settings.home.glob("probes/*.json")), "nothing is kept of what was not measured"
     cut = subprocess.CompletedProcess(
         [], 0, Measured(step_s=1, epoch_s=1, peak_gb=1, device="cpu").model_dump_json(), ""
     )
-    monkeypatch.setattr("service.cluster.probe.subprocess.run", lambda *_, **__: cut)
+    monkeypatch.setattr("service.cluster.probe.run_while_wanted", lambda *_, **__: cut)
     with pytest.raises(NotMeasured, match="ended early"):
         probe.probe([small(), small()], settings)
 

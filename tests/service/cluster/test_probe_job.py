@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -180,7 +181,40 @@ def test_why_nothing_was_measured_is_one_sentence(settings: Settings, head: Head
 def test_what_a_cluster_measured_is_kept_apart_from_what_this_machine_would(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe_job, "probe_on_cluster", lambda *_: [TOOK])
+    monkeypatch.setattr(probe_job, "probe_on_cluster", lambda *_, **__: [TOOK])
     assert probe.probe([small()], settings) == [TOOK]
     assert probe.known([small()], settings) == [TOOK]
     assert probe.known([small()], settings.model_copy(update={"ray_address": ""})) == []
+
+
+def test_one_that_nobody_waits_for_is_taken_back(settings: Settings) -> None:
+    head = Head(states=["PENDING", "RUNNING"])
+    seen = Dashboard(settings, httpx2.MockTransport(head))
+    looks = iter([False, False, True])
+    with pytest.raises(NotMeasured, match="nobody waits"):
+        probe_job.probe_on_cluster([small()], settings, seen, gone=lambda: next(looks))
+    assert len(head.stopped) == 1
+
+
+def test_who_asks_the_same_at_once_shares_the_answer(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def slow(models: list[Experiment], *_: object, **__: object) -> list[Measured]:
+        asked.append(models)
+        time.sleep(0.2)
+        return [TOOK] * len(models)
+
+    monkeypatch.setattr(probe_job, "probe_on_cluster", slow)
+    with ThreadPoolExecutor(4) as people:
+        same = [people.submit(probe.probe, [small()], settings) for _ in range(3)]
+        other = people.submit(probe.probe, [small(**{"model.n_embd": 16})], settings)
+    assert [one.result() for one in (*same, other)] == [[TOOK]] * 4
+    assert len(asked) == 2
+
+
+def test_nothing_is_measured_for_who_has_left_while_waiting_for_the_turn(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_job, "probe_on_cluster", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(NotMeasured, match="nobody waits"):
+        probe.probe([small()], settings, gone=lambda: True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+import httpx2
 import pytest
-from job_modes import FakeRunner, Fusegpt
+from job_modes import FakeRunner, Fusegpt, served
 
 import experiments
 from fusegpt.experiment import Resources
@@ -13,7 +15,7 @@ from service.api import fitting, planning
 from service.api.access import Access
 from service.api.services import Services
 from service.api.wire import Plan
-from service.cluster.probe import Measured
+from service.cluster.probe import Measured, NotMeasured
 from service.jobs.job import Job, now
 from service.jobs.store import JobStore
 from service.registry import Registry
@@ -27,7 +29,7 @@ CHANGED = ("--set", SPACE, "--set", "search.trials=4", "--set", "training.epochs
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model takes 36 s an epoch and 2 GB."""
     took = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu")
-    monkeypatch.setattr("service.cluster.probe.probe", lambda models, _settings: [took] * len(models))
+    monkeypatch.setattr("service.cluster.probe.probe", lambda models, *_: [took] * len(models))
 
 
 def test_a_plan_names_the_sizes_of_the_space_and_starts_nothing(fusegpt: Fusegpt, store: JobStore) -> None:
@@ -71,7 +73,7 @@ def test_who_waits_for_a_probe_is_told_what_for(
     del measured
     took = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu")
 
-    def slow(models: list[object], _settings: Settings) -> list[Measured]:
+    def slow(models: list[object], *_: object) -> list[Measured]:
         time.sleep(0.3)
         return [took] * len(models)
 
@@ -187,3 +189,25 @@ def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
     told = fusegpt("plan", "norms", "--set", "resources.gpus_per_worker=1")
     assert told.code == 2
     assert "1 GPU" in told.err
+
+
+def test_a_probe_is_told_when_who_asked_for_the_plan_has_hung_up(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    def listens(_models: list[object], _settings: Settings, gone: Callable[[], bool]) -> list[Measured]:
+        deadline = time.monotonic() + 10
+        while not gone() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        told.append(gone())
+        raise NotMeasured("nobody waits")
+
+    monkeypatch.setattr("service.cluster.probe.probe", listens)
+    with served(settings, FakeRunner(settings), store) as url:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{url}/v1/plan", json={"spec": {"experiment": "norms"}, "probe": True}, timeout=1.0)
+        deadline = time.monotonic() + 10
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert told == [True]
