@@ -10,9 +10,10 @@ export const token = {
   forget: () => sessionStorage.removeItem(KEPT),
 };
 
-export async function ask(path, method = "GET") {
+export async function ask(path, method = "GET", body = null) {
   const headers = token.get() ? { Authorization: `Bearer ${token.get()}` } : {};
-  const answer = await fetch(path, { method, headers, cache: "no-store" });
+  if (body) headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { method, headers, cache: "no-store", body: body && JSON.stringify(body) });
   if (answer.status === 401) throw new Refused((await answer.json()).detail);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `the service answered ${answer.status}`);
   return answer.json();

@@ -44,7 +44,7 @@ function jobCard(job, progress, opened) {
   if (job.result.version) card.append(element("p", `version ${job.result.version} of ${job.result.model}${job.result.gate ? `: ${job.result.gate}` : ""}`, "quiet"));
   const by = job.owner ? ` by ${job.owner}` : "";
   card.append(element("p", `${job.experiment}, submitted${by} ${time(job.created)}, ${job.cpus} CPU, ${job.gpus} GPU`, "quiet"));
-  const actions = control.row(job);
+  const actions = control.row(job, progress?.planned);
   if (actions) card.append(actions);
   card.append(fold(job, progress, opened));
   return card;

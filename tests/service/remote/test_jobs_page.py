@@ -334,6 +334,48 @@ def test_a_submitter_pauses_resumes_and_cancels_from_the_page_and_is_asked_befor
 
 @in_browser
 @pytest.mark.slow
+def test_a_job_that_has_ended_goes_on_from_the_page_with_more_trials(
+    settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
+) -> None:
+    pytest.importorskip("websockets")
+    from browser import opened
+
+    assert CHROMIUM is not None
+    keep_waiting(jobs)
+    asked = Job(
+        id="id-done",
+        name="done",
+        experiment="norms",
+        spec={"experiment": "norms", "set": {"search.trials": 4}},
+        created=now(),
+    )
+    done = jobs.submit(asked)
+    jobs.append(done.id, "search_started", {"metric": "val/ade_m", "mode": "min", "trials": 4})
+    for state in ("starting", "running", "succeeded"):
+        done = jobs.update(done, state=state)
+    one_at_a_time = settings.model_copy(update={"jobs": 1})  # the one that runs: so this one waits
+    with served(one_at_a_time, idle, jobs) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
+        press(page, "done", "More trials")
+        page.until("more trials than the 4 that it had?")
+        field = "document.querySelector('.actions input')"
+        page.evaluate(f"{field}.value = ''")
+        press(page, "done", "Yes")
+        assert page.evaluate(f"{field}.validity.valid") is False
+        assert jobs.get("done").state == "succeeded", "asked for no number, it does nothing"
+        page.evaluate(f"{field}.value = '20'")
+        page.phone()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        press(page, "done", "Yes")
+        page.until("done\nqueued")
+        page.until("1 job at once at most")
+        assert jobs.get("done").spec["set"]["search.trials"] == 24
+        page.when("[...document.querySelectorAll('button')].every((one) => one.innerText !== 'More trials')")
+    said = [event.data["reason"] for event in jobs.events("id-done") if event.data.get("to") == "queued"]
+    assert said[-1] == "extended by local: search.trials 24"
+
+
+@in_browser
+@pytest.mark.slow
 def test_who_may_only_look_or_owns_another_job_sees_no_buttons(
     settings: Settings, jobs: MemoryJobStore, idle: FakeRunner, tmp_path: Path
 ) -> None:
@@ -347,7 +389,7 @@ def test_who_may_only_look_or_owns_another_job_sees_no_buttons(
     (tmp_path / "tokens").write_text("\n".join(lines))
     guarded = settings.model_copy(update={"tokens": tmp_path / "tokens"})
     with served(guarded, idle, jobs) as url, opened(CHROMIUM, url, tmp_path / "browser") as page:
-        for name, buttons in (("eve", 0), ("bob", 0), ("ann", 4)):
+        for name, buttons in (("eve", 0), ("bob", 0), ("ann", 5)):
             page.until("Enter")
             page.evaluate(
                 f"document.getElementById('token').value = '{name}'; document.getElementById('door').requestSubmit()"
