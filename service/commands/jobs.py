@@ -128,10 +128,7 @@ def say(word: Word, name: str, *, json: bool) -> None:
     """Cancel or pause."""
     with job_service(Settings.read()) as jobs:
         job = jobs.say(word, name)
-    if json:
-        return show(job)
-    typer.echo(job_text.row(job))
-    return None
+    _tell(job, job_text.row(job), json=json)
 
 
 def resume(name: str, budget: dict[str, float | None], *, json: bool) -> None:
@@ -139,10 +136,7 @@ def resume(name: str, budget: dict[str, float | None], *, json: bool) -> None:
     limits = _given(budget)
     with job_service(Settings.read()) as jobs:
         job = jobs.resume(name, limits)
-    if json:
-        return show(job)
-    typer.echo(job_text.row(job))
-    return None
+    _tell(job, job_text.row(job), json=json)
 
 
 def change(name: str, priority: int | None, budget: dict[str, float | None], *, json: bool) -> None:
@@ -153,10 +147,7 @@ def change(name: str, priority: int | None, budget: dict[str, float | None], *, 
         raise SettingError("set: say what changes: --priority, --hours, --gpu-hours or --trials")
     with job_service(Settings.read()) as jobs:
         job = jobs.change(name, changes)
-    if json:
-        return show(job)
-    typer.echo(job_text.changed(job, limits))
-    return None
+    _tell(job, job_text.changed(job, limits), json=json)
 
 
 def _given(budget: dict[str, float | None]) -> dict[str, float]:
@@ -167,10 +158,15 @@ def cancel_trial(name: str, number: int, *, json: bool) -> None:
     """End one trial of a job."""
     with job_service(Settings.read()) as jobs:
         trial = jobs.cancel_trial(name, number)
+    _tell(trial, job_text.trial(trial).strip(), json=json)
+
+
+def _tell(told: Json, line: str, *, json: bool) -> None:
+    """For a program as it was told, for a person in a line."""
     if json:
-        return show(trial)
-    typer.echo(job_text.trial(trial).strip())
-    return None
+        show(told)
+    else:
+        typer.echo(line)
 
 
 def _plan(jobs: Jobs, spec: Json, settings: Settings, planning: Planning, *, json: bool) -> None:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from real_trials import free_again, tiny
 from standin import METRIC, Notes, search_of
 
-from fusegpt.data.world.config import WorldData
-from fusegpt.experiment import Experiment, Resources, SearchConfig
-from fusegpt.models.fusion.config import FusionConfig
+from fusegpt.experiment import Experiment
 from fusegpt.search_space import LogUniform
-from fusegpt.tasks import WaypointsConfig
 from fusegpt.training.clone import clone
-from fusegpt.training.config import TrainingConfig
 from fusegpt.training.history import read_history
 from service.cluster.local_ray import connect
 from service.cluster.notes import cancel
 from service.cluster.record import read_trials, trial_folder
 from service.cluster.train import train_alone
 from service.cluster.tune import search
-from service.events import Search
 from service.settings import Settings
 
 pytestmark = [
@@ -47,22 +42,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def asked() -> Experiment:
-    """A model without batch statistics or dropout: one worker comes to the numbers of two."""
-    encoders = {"image_encoder": "convnext_atto", "lidar_encoder": "convnext_atto"}
-    dropouts = dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), 0.0)
-    sizes = {"n_embd": 32, "n_head": 2, "n_layer": 1, "image_anchors": (1, 2), "lidar_anchors": (2, 2)}
-    return Experiment(
-        name="tiny",
-        task=WaypointsConfig(),
-        model=FusionConfig.model_validate({**encoders, **dropouts, **sizes}),
-        data=WorldData(
-            n_drives=4, seconds_per_drive=6, image_height_px=32, image_width_px=64, lidar_azimuths=60, lidar_rings=4
-        ),
-        training=TrainingConfig(epochs=EPOCHS, batch_size=8),
-        search=SearchConfig(
-            space={"training.lr": LogUniform(low=1e-5, high=1e-3)}, algorithm="pbt", trials=4, grace_epochs=1
-        ),
-        resources=Resources(workers_per_trial=2, cpus_per_worker=0.5),
+    """Four trials, as many as a population needs; two of them never train."""
+    space = {"training.lr": LogUniform(low=1e-5, high=1e-3)}
+    return tiny(2, EPOCHS, space=space, algorithm="pbt", trials=4, grace_epochs=1).override(
+        {"resources.cpus_per_worker": 0.5}
     )
 
 
@@ -71,10 +54,10 @@ def weights(trial: Path) -> str:
 
 
 class Seen:
-    """Clones as the population does, keeps what lay in both folders, and cancels the trials that are not concerned."""
+    """Clones as the population does, and keeps what lay in both folders."""
 
-    def __init__(self, asked_for: Search, folder: Path) -> None:
-        self._search, self.given, self.own = asked_for, folder / "given", folder / "own"
+    def __init__(self, folder: Path) -> None:
+        self.given, self.own = folder / "given", folder / "own"
         self.names: list[tuple[str, str]] = []
 
     def __call__(self, source: Path, target: Path, experiment: Experiment) -> None:
@@ -83,30 +66,16 @@ class Seen:
         assert weights(source) == weights(target) != weights(self.own)
         shutil.copytree(target, self.given)
         self.names.append((source.name, target.name))
-        for number in range(asked().search.trials):
-            if (trial := trial_folder(self._search, number)) not in (source, target):
-                cancel(trial)
-
-
-def free_again() -> bool:
-    """Whether every CPU is free and no placement group is left, within seconds."""
-    import ray
-    from ray.util import placement_group_table
-
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        left = {group["state"] for group in placement_group_table().values()} - {"REMOVED"}
-        if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"] and not left:
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def test_a_population_of_two_workers_a_trial_exchanges_weights_and_ends_each_trial_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked_for, notes = search_of(settings.runs / "population", asked()), Notes()
-    seen = Seen(asked_for, tmp_path)
+    seen = Seen(tmp_path)
+    for number in (2, 3):
+        cancel(trial_folder(asked_for, number))
+    monkeypatch.setattr("service.cluster.population.SHARE", 2)  # the worse half of the two that are left
     monkeypatch.setattr("service.cluster.population.clone", seen)
     trials = search(asked_for, settings, [notes])
     assert free_again()
@@ -119,7 +88,7 @@ def test_a_population_of_two_workers_a_trial_exchanges_weights_and_ends_each_tri
     assert seen.names == [(winner.name, folder.name)]
     ends = {trial.id: (trial.state, trial.epoch) for trial in trials}
     assert [ends.pop(name) for name in seen.names[0]] == [("finished", EPOCHS)] * 2
-    assert list(ends.values()) == [("cancelled", 1)] * 2
+    assert list(ends.values()) == [("cancelled", 0)] * 2
     rows = read_history(folder / "history.jsonl")
     assert [row.step for row in rows] == [rows[0].step, EPOCHS * rows[0].step], "it went on from the other's step"
     assert rows[0] == read_history(winner / "history.jsonl")[0], "its first epoch is the other's"
