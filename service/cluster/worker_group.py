@@ -32,6 +32,7 @@ from service.cluster.losses import one_too_many
 from service.cluster.mailbox import open_mailbox
 from service.cluster.network import OverOwnInterface
 from service.cluster.oom import OutOfMemoryError, surviving
+from service.cluster.orphans import release_orphans
 from service.cluster.train import keep_to_the_reserved
 from service.errors import ServiceError
 from service.jobs.retry import memory_cause
@@ -68,6 +69,7 @@ def _replacing_the_lost(
     """One worker group after another, until one ends by itself or is lost once too often."""
     while True:
         placement.release(folder)
+        release_orphans()
         try:
             return _attempt(experiment, folder, cache, report, should_stop)
         except LostWorkersError:
