@@ -352,16 +352,19 @@ def serve(
     name: Name,
     host: Annotated[str, typer.Option(help="Interface; FUSEGPT_HOST or 127.0.0.1 when left out.")] = "",
     port: Annotated[int, typer.Option(help="Port; FUSEGPT_PORT or 8700 when left out, 0 takes a free one.")] = -1,
+    grpc_port: Annotated[
+        int, typer.Option(help="Port for gRPC, which needs FUSEGPT_TOKENS; FUSEGPT_GRPC_PORT or none when left out.")
+    ] = -1,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a limit, e.g. endpoint.num_replicas=2. Repeatable."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Serve the champion over HTTP until interrupted; a new champion is taken over in place."""
+    """Serve the champion until interrupted, over HTTP and, where asked, gRPC; a new champion is taken over in place."""
     from service.commands import models
 
-    models.serve(name, host, port, set_ or [], json=json)
+    models.serve(name, host, port, grpc_port, set_ or [], json=json)
 
 
 @app.command(epilog="Example: fusegpt predict --image a.png --sweep a.bin --speed 8.3 --target 19.5,1.2")

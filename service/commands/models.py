@@ -82,7 +82,7 @@ def rollback(name: str, *, json: bool) -> None:
     return None
 
 
-def serve(name: str, host: str, port: int, assignments: list[str], *, json: bool) -> None:
+def serve(name: str, host: str, port: int, grpc_port: int, assignments: list[str], *, json: bool) -> None:
     """Serve the champion until SIGINT or SIGTERM."""
     from service.endpoint.config import EndpointConfig
     from service.endpoint.server import serve as serving
@@ -90,16 +90,22 @@ def serve(name: str, host: str, port: int, assignments: list[str], *, json: bool
     experiments.load(name)
     config = changed(EndpointConfig, "endpoint", assignments)
     settings = Settings.read()
-    changes = {"host": host or settings.host, "port": settings.port if port < 0 else port}
+    changes = {
+        "host": host or settings.host,
+        "port": settings.port if port < 0 else port,
+        "grpc_port": settings.grpc_port if grpc_port < 0 else grpc_port,
+    }
     settings = Settings.model_validate({**settings.model_dump(), **changes})
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())
     with serving(settings, name, config) as endpoint:
         if json:
-            show({"url": endpoint.url, "name": endpoint.name})
+            show({"url": endpoint.url, "name": endpoint.name, **({"grpc": endpoint.grpc} if endpoint.grpc else {})})
         else:
             typer.echo(f"{name} at {endpoint.url}  (documentation at {endpoint.url}/docs; Ctrl-C ends it)")
+            if endpoint.grpc:
+                typer.echo(f"Open Inference Protocol over gRPC at {endpoint.grpc}")
         ended.wait()
 
 

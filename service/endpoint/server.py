@@ -21,6 +21,7 @@ from service.endpoint import board, ingress
 from service.endpoint.champion import Champions, Predictor, RegistryChampions, load_predictor
 from service.endpoint.config import EndpointConfig
 from service.endpoint.replica import Replica
+from service.endpoint.rpc.choice import wrong_grpc
 from service.settings import Settings
 
 START_S = 60.0
@@ -55,7 +56,8 @@ def serve(
     """
     config = config or EndpointConfig()
     _check_engine(config)
-    _check_grpc(settings)
+    if wrong := wrong_grpc(settings):
+        raise SettingError(wrong)
     device = "cuda" if config.gpus_per_replica else "cpu"
     replica = (
         name,
@@ -88,18 +90,6 @@ def _check_engine(config: EndpointConfig) -> None:
         raise SettingError(
             "endpoint.engine: openvino is not installed here; pip install 'fusegpt[openvino]', or set it to auto"
         )
-
-
-def _check_grpc(settings: Settings) -> None:
-    if settings.grpc_port is None:
-        return
-    if settings.tokens is None:
-        raise SettingError(
-            "FUSEGPT_GRPC_PORT: needs FUSEGPT_TOKENS, because Ray Serve has gRPC listen on every interface, whatever "
-            "FUSEGPT_HOST is; name a file with lines `NAME ROLE SHA256`, or unset FUSEGPT_GRPC_PORT"
-        )
-    if find_spec("tritonclient") is None:
-        raise SettingError("FUSEGPT_GRPC_PORT: gRPC's messages are not installed here; pip install 'fusegpt[grpc]'")
 
 
 def _port(variable: str, host: str, port: int) -> int:

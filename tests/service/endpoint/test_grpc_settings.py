@@ -10,6 +10,7 @@ from tiny_model import Shelf, load_by_name
 
 from fusegpt.config import SettingError
 from service.endpoint import haproxy_start, ingress, server
+from service.endpoint.rpc import choice
 from service.settings import Settings
 
 
@@ -39,7 +40,7 @@ def test_without_its_messages_it_is_refused_with_how_to_install_them(
 ) -> None:
     (tmp_path / "tokens").write_text("")
     settings = {"FUSEGPT_HOME": str(tmp_path), "FUSEGPT_GRPC_PORT": "0", "FUSEGPT_TOKENS": str(tmp_path / "tokens")}
-    monkeypatch.setattr(server, "find_spec", lambda _name: None)
+    monkeypatch.setattr(choice, "find_spec", lambda _name: None)
     with pytest.raises(SettingError, match=r"FUSEGPT_GRPC_PORT: .*pip install 'fusegpt\[grpc\]'"):
         served(Settings.read(settings))
 
