@@ -1,7 +1,8 @@
 """`Ending`: when a search ends before its last trial has, why, and the word to its trials to stop.
 
-Budget spent or interrupted (ctrl-C, SIGTERM): no trial begins any more, those that run find the note `stop` in the
-search's folder, keep their state and end by themselves. Tune's own way is to kill after 5 s what still runs.
+Budget spent, interrupted (ctrl-C, SIGTERM), or no place for a trial on the hosts that are left: no trial begins any
+more, those that run find the note `stop` in the search's folder, keep their state and end by themselves. Tune's own way
+is to kill after 5 s what still runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from ray.tune import Stopper
 
 from fusegpt.experiment import Budget
+from service.cluster.capacity import NoPlaceError
 from service.cluster.notes import STOP
 from service.cluster.record import Spent, read_spent, write_spent
 
@@ -28,16 +30,23 @@ PATIENCE_SECONDS = 120.0  # how long trials may take to stop, and those that wai
 class Ending(Stopper):  # type: ignore[misc]
     """Whether, why and since when a search is ending."""
 
-    def __init__(self, folder: Path, budget: Budget, gpu_seconds: Callable[[], float] = lambda: 0.0) -> None:
-        """`gpu_seconds` tells what all trials have taken of GPUs so far, over all resumptions."""
-        self._folder, self._budget, self._gpu_seconds = folder, budget, gpu_seconds
+    def __init__(
+        self,
+        folder: Path,
+        budget: Budget,
+        gpu_seconds: Callable[[], float] = lambda: 0.0,
+        outage: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`gpu_seconds` tells what all trials have taken of GPUs so far, over all resumptions; `outage` what the
+        cluster lacks for them, once it has for long."""
+        self._folder, self._budget, self._gpu_seconds, self._outage = folder, budget, gpu_seconds, outage
         self._note = folder / STOP
         self._note.unlink(missing_ok=True)
         self._before = read_spent(folder)
         self._start = self._kept = time.monotonic()
         self._since = 0.0
         self._redrawn = self._before.redrawn
-        self.reason, self.interrupted = "", False
+        self.reason, self.lack, self.interrupted = "", "", False
 
     @property
     def spent(self) -> Spent:
@@ -49,12 +58,25 @@ class Ending(Stopper):  # type: ignore[misc]
         """Whether no trial may begin any more; the trials are told the first time that it is so."""
         if not self._since:
             self.reason = self._exhausted()
-            if self.interrupted or self.reason:
+            self.lack = "" if self.reason else self._outage()
+            if self.cut_short or self.reason:
                 self._since = time.monotonic()
                 self._note.touch()
         if time.monotonic() - self._kept > KEEP_SECONDS:
             self.keep()
         return bool(self._since)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether its trials are to go on another time."""
+        return self.interrupted or bool(self.lack)
+
+    def raise_if_cut_short(self) -> None:
+        """Raises KeyboardInterrupt, or NoPlaceError saying what the cluster lacks."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.lack:
+            raise NoPlaceError(f"resources: {self.lack}; the trials have kept their state, and go on when it is back")
 
     def drawn_again(self) -> None:
         """Count a draw that had too many parameters."""

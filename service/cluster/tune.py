@@ -51,7 +51,8 @@ def search(
     others go on from their checkpoints. Why it ended before its last trial is kept in `spent.json` of its folder.
 
     Raises SettingError where no trial can ever fit the cluster, and where the name is taken (or, with `resume`, was
-    never used); ClusterUnreachable; KeyboardInterrupt after SIGINT or SIGTERM, once the trials have kept their state.
+    never used); ClusterUnreachable; once the trials have kept their state KeyboardInterrupt after SIGINT or SIGTERM,
+    and NoPlaceError where the hosts that are left have no place for a trial any more.
     """
     import ray
 
@@ -80,13 +81,14 @@ def _run(
     measure: Measure,
 ) -> list[Trial]:
     from service.cluster.ending import Ending
+    from service.cluster.outage import outage_of
     from service.cluster.watcher import Watcher
 
     cap = trials_at_once(search.experiment.resources, nodes_of_cluster())
     earlier = warm_start(search, settings.cache)
     write_search(search)
     watcher = Watcher(search, observers, past)
-    ending = Ending(search.folder, search.experiment.search.budget, watcher.gpu_seconds)
+    ending = Ending(search.folder, search.experiment.search.budget, watcher.gpu_seconds, outage_of(search, settings))
     watcher.tell(lambda observer: observer.search_started(search))
     try:
         with ending.on_signals():
@@ -94,14 +96,13 @@ def _run(
             error = _tune(search, settings, past, watcher, ending, cap, turns, (run_trial, measure))
     finally:
         ending.keep()
-    if not ending.interrupted:
+    if not ending.cut_short:
         for trial in watcher.trials:
             if trial.state == "running":
                 watcher.end(trial.number, "stopped")
     write_front(search, watcher.trials)
     watcher.tell(lambda observer: observer.search_ended(search, watcher.trials))
-    if ending.interrupted:
-        raise KeyboardInterrupt
+    ending.raise_if_cut_short()
     if error is not None:
         raise error
     return watcher.trials

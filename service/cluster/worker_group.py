@@ -73,14 +73,23 @@ def _replacing_the_lost(
         try:
             return _attempt(experiment, folder, cache, report, should_stop)
         except LostWorkersError:
-            if should_stop() or one_too_many(folder):
+            if should_stop():
+                return _as_kept(folder)
+            if one_too_many(folder):
                 raise
         except RayError as error:  # of the group's own processes: its mailbox, Ray Train's controller
-            if should_stop() or one_too_many(folder):
+            if should_stop():
+                return _as_kept(folder)
+            if one_too_many(folder):
                 raise LostWorkersError(f"what keeps the workers together died: {_first_line(error)}") from error
         finally:
             placement.release(folder)
             shutil.rmtree(folder / "ray", ignore_errors=True)
+
+
+def _as_kept(folder: Path) -> Result:
+    """Of a trial that is told to stop and has lost its workers: it stands where its checkpoint does."""
+    return Result({}, 0, 0, 0, folder / "best", stopped=True)
 
 
 def _attempt(

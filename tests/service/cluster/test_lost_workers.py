@@ -29,6 +29,7 @@ def train(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[Exception]
         return Result({}, 3, 3, 3, folder / "best", stopped=False)
 
     monkeypatch.setattr(worker_group, "_attempt", attempt)
+    monkeypatch.setattr(worker_group, "release_orphans", lambda: 0)
     return _replacing_the_lost(experiment(workers=2), folder, folder, lambda _: None, lambda: False)
 
 
