@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from service.endpoint.rpc.calls import REFUSED, Calls
 from service.endpoint.rpc.service import SERVICE, answer
 from service.endpoint.rpc.status import message, refuse
 from service.endpoint.watcher import Watcher
+from service.registry import Rollout
 from service.settings import Settings
 
 TOKEN = "a-long-and-random-one"
@@ -67,15 +68,21 @@ class Context:
 Ask = Callable[..., tuple[Any, Context]]
 
 
-def asking(predictor: Any, shelf: Shelf, access: Access | None = None) -> Ask:
-    """Asks an endpoint of its own: a call's name, its message or its bytes, and the metadata."""
+def asking(predictor: Any, shelf: Shelf, access: Access | None = None, before: Sequence[tuple[str, Any]] = ()) -> Ask:
+    """Asks an endpoint of its own: a call's name, its message or its bytes, and the metadata.
+
+    Each is a new endpoint, which has answered what is `before`.
+    """
 
     async def once(call: str, content: bytes, context: Context) -> Any:
         config = EndpointConfig(max_body_mb=4, max_points=50_000, max_image_mpx=0.5, max_batch_size=4, max_queue=4)
         engine = Engine(Watcher("tiny", shelf, config, load=lambda _: predictor), config)
         await engine.start()
         try:
-            return await Calls(engine, access or Access(Settings.read({}), "endpoint"))(call, content, context)
+            calls = Calls(engine, access or Access(Settings.read({}), "endpoint"))
+            for earlier, asked in before:
+                await calls(earlier, asked.SerializeToString(), Context({}))
+            return await calls(call, content, context)
         finally:
             await engine.close()
 
@@ -248,6 +255,32 @@ def test_without_a_model_the_client_is_told_to_come_back() -> None:
     _, context = asking(TinyPredictor(), Shelf(number=None))("ModelInfer", infer(RIGHT))
     assert (context.code, "no champion yet" in context.details) == (StatusCode.UNAVAILABLE, True)
     assert context.trailing == [("retry-after", "5")]
+
+
+def test_a_canary_answers_its_share_and_the_same_requests_again() -> None:
+    shelf = Shelf(number=7)
+    shelf.challenger, shelf.rollout = 8, Rollout(mode="canary", share=0.5)
+    ask = asking(TinyPredictor(), shelf)
+
+    def who(key: str) -> str:
+        return str(ask("ModelInfer", infer(RIGHT), {"x-request-id": key})[0].model_version)
+
+    drawn = [who(f"request {number}") for number in range(12)]
+    assert set(drawn) == {"7", "8"}
+    assert [who(f"request {number}") for number in range(12)] == drawn
+    assert ask("ModelInfer", infer(RIGHT, model_version="8"))[0].model_version == "8"
+
+
+def test_answers_and_failures_are_counted_under_their_version() -> None:
+    stats = service_pb2.ModelStatisticsRequest(name="tiny")
+
+    def counted(ask: Ask) -> tuple[int, int, int]:
+        told = ask("ModelStatistics", stats)[0].model_stats[0]
+        return told.inference_count, told.inference_stats.success.count, told.inference_stats.fail.count
+
+    for asked in ([], [infer(RIGHT)], [infer(RIGHT), infer({})]):
+        together = asking(TinyPredictor(), Shelf(number=7), before=[("ModelInfer", each) for each in asked])
+        assert counted(together) == (len(asked[:1]), len(asked[:1]), len(asked[1:]))
 
 
 def test_what_a_client_reads_of_the_model_is_the_signature(ask: Ask) -> None:
