@@ -78,8 +78,11 @@ def serve(
         try:
             host = _reachable(settings.host)
             url = f"http://{host}:{http}"
-            _wait_until_it_answers(url)
-            yield Endpoint(url, name, f"{host}:{grpc}" if grpc else "")
+            _wait_until_it_answers(url, partial(_answers_http, url))
+            address = f"{host}:{grpc}" if grpc else ""
+            if address:
+                _wait_until_it_answers(address, partial(_answers_grpc, address))
+            yield Endpoint(url, name, address)
         finally:
             if not cluster.local:
                 _delete(name)
@@ -138,16 +141,23 @@ def _delete(name: str) -> None:
     board.remove(name)
 
 
-def _wait_until_it_answers(url: str) -> None:
+def _wait_until_it_answers(what: str, answers: Callable[[], bool]) -> None:
     """Serve is up a moment before its proxy knows the route."""
     deadline = time.monotonic() + START_S
-    while True:
-        try:
-            if httpx2.get(f"{url}/healthz", timeout=5.0).status_code == 200:
-                return
-        except httpx2.TransportError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the endpoint at {url} did not answer within {START_S:g} s: {error}") from None
+    while not answers():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the endpoint at {url} did not answer within {START_S:g} s")
+            raise TimeoutError(f"the endpoint at {what} did not answer within {START_S:g} s")
         time.sleep(0.1)
+
+
+def _answers_http(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/healthz", timeout=5.0).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _answers_grpc(address: str) -> bool:
+    from service.endpoint.rpc.service import is_live
+
+    return is_live(address)

@@ -23,6 +23,16 @@ def add_to_server(servicer: Any, server: Any) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
 
 
+def is_live(address: str) -> bool:
+    """Whether the endpoint answers at HOST:PORT."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(f"/{SERVICE.full_name}/ServerLive")(b"", timeout=5.0)
+        except grpc.RpcError:
+            return False
+    return True
+
+
 def question(call: str, content: bytes) -> Any:
     """The call's request. Raises DecodeError (google.protobuf.message)."""
     return GetMessageClass(SERVICE.methods_by_name[call].input_type).FromString(content)

@@ -36,8 +36,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ShelfOnDisk:
 def endpoint(shelf: ShelfOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     config = EndpointConfig(poll_s=0.2, max_body_mb=4, num_replicas=2, cpus_per_replica=0.5)
     with typed_endpoint(tmp_path_factory.mktemp("home"), shelf, config) as endpoint:
-        with triton.InferenceServerClient(endpoint.grpc) as client:
-            wait_for(lambda: answers(client))
         yield endpoint
 
 
@@ -45,13 +43,6 @@ def endpoint(shelf: ShelfOnDisk, tmp_path_factory: pytest.TempPathFactory) -> It
 def client(endpoint: Endpoint) -> Iterator[Any]:
     with triton.InferenceServerClient(endpoint.grpc) as client:
         yield client
-
-
-def answers(client: Any) -> bool:
-    try:
-        return bool(client.is_server_ready())
-    except InferenceServerException:
-        return False
 
 
 def ask(client: Any, **changed: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tiny_model import ShelfOnDisk
-from typed_model import RIGHT, given, headers, typed_endpoint, wait_for
+from typed_model import RIGHT, given, headers, typed_endpoint
 
 from service.endpoint import ingress
 from service.endpoint.config import EndpointConfig
@@ -26,7 +26,6 @@ def test_serves_own_proxy_answers_and_asks_for_tokens(tmp_path: Path, monkeypatc
         typed_endpoint(tmp_path, shelf, EndpointConfig(poll_s=0.2, max_body_mb=4)) as endpoint,
         triton.InferenceServerClient(endpoint.grpc) as client,
     ):
-        wait_for(client.is_server_ready)
         answer = client.infer("typed", given(triton, RIGHT), headers=headers())
         assert answer.as_numpy("count").tolist() == RIGHT["count"].tolist()
         with pytest.raises(
