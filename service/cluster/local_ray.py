@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -45,22 +46,27 @@ class Cluster:
 
 @contextmanager
 def connect(
-    settings: Settings, *, serve: bool = False, dashboard: bool = False, cpus: float | None = None
+    settings: Settings, *, serve: bool = False, dashboard: bool = False, cpus: float | None = None, first: str = ""
 ) -> Iterator[Cluster]:
     """Connect this process to Ray for the length of a `with`.
 
     serve:     prepare it for Ray Serve behind HAProxy (our own Ray only), with the dashboard's REST interface.
     dashboard: start the dashboard (our own Ray only); Ray Train cleans up after a killed trial through it.
     cpus:      how many CPUs our own Ray may give away; all of this machine by default.
+    first:     "module.function" that every process of this driver's actors and tasks calls when it starts.
     Raises ClusterUnreachable within CONNECT_SECONDS where RAY_ADDRESS names no cluster.
     """
     if settings.ray_address:
-        probe(settings.ray_address)
-        with _joined(settings.ray_address) as url:
+        with ThreadPoolExecutor(1) as asking:
+            answered = asking.submit(probe, settings.ray_address)
+            import ray  # noqa: F401  # takes as long as the answer
+
+            answered.result()
+        with _joined(settings.ray_address, first) as url:
             yield Cluster(settings.ray_address, url, local=False)
         return
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment(token), _head(serve, dashboard, cpus) as started, _joined(started["address"]):
+    with _environment(token), _head(serve, dashboard, cpus) as started, _joined(started["address"], first):
         yield Cluster(started["address"], started["dashboard_url"], local=True)
 
 
@@ -89,8 +95,14 @@ def probe(address: str) -> None:
         raise ClusterUnreachable(f"RAY_ADDRESS: {address} does not answer as a Ray cluster: {cause}") from None
 
 
+def is_connected() -> bool:
+    """Whether this process is connected to a Ray."""
+    ray = sys.modules.get("ray")  # not imported for the question: `connect` has something to do meanwhile
+    return ray is not None and ray.is_initialized()
+
+
 @contextmanager
-def _joined(address: str) -> Iterator[str]:
+def _joined(address: str, first: str) -> Iterator[str]:
     """This process as a driver of the cluster; yields the URL of its dashboard, or nothing."""
     import ray
     from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
@@ -100,7 +112,10 @@ def _joined(address: str) -> Iterator[str]:
     AuthenticationTokenLoader.instance().reset_cache()
     context = ray.init(
         address=address,
-        runtime_env={"env_vars": {"RAY_ADDRESS": address, **WORKER_ENVIRONMENT}},
+        runtime_env={
+            "env_vars": {"RAY_ADDRESS": address, **WORKER_ENVIRONMENT},
+            **({"worker_process_setup_hook": first} if first else {}),
+        },
         log_to_driver=False,
         logging_level="ERROR",
     )

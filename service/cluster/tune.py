@@ -15,8 +15,9 @@ from typing import Any
 
 from fusegpt.config import SettingError
 from service.cluster.capacity import nodes_of_cluster, trials_at_once
-from service.cluster.local_ray import connect
+from service.cluster.local_ray import connect, is_connected
 from service.cluster.measured import Measure, latency_ms
+from service.cluster.prestart import WARM, prestart
 from service.cluster.record import TrialRecord, read_trials, write_front, write_search
 from service.cluster.train import run_trial as train_trial
 from service.cluster.turns import Turns
@@ -54,11 +55,11 @@ def search(
     never used); ClusterUnreachable; once the trials have kept their state KeyboardInterrupt after SIGINT or SIGTERM,
     and NoPlaceError where the hosts that are left have no place for a trial any more.
     """
-    import ray
-
     past = _past(search, resume)
     together = search.experiment.resources.workers_per_trial > 1
-    with nullcontext() if ray.is_initialized() else connect(settings, dashboard=together):
+    # The process of a trial of several workers starts these, and imports nothing of the training.
+    first = "" if together else WARM
+    with nullcontext() if is_connected() else connect(settings, dashboard=together, first=first):
         return _run(search, settings, observers, past, run_trial, measure)
 
 
@@ -80,11 +81,16 @@ def _run(
     run_trial: Any,
     measure: Measure,
 ) -> list[Trial]:
+    resources = search.experiment.resources
+    cap = trials_at_once(resources, nodes_of_cluster())
+    ended = sum(record.state != "running" for record in past)
+    if resources.workers_per_trial == 1:
+        prestart(resources, max(0, min(cap, search.experiment.search.trials - ended)))
+
     from service.cluster.ending import Ending
     from service.cluster.outage import outage_of
     from service.cluster.watcher import Watcher
 
-    cap = trials_at_once(search.experiment.resources, nodes_of_cluster())
     earlier = warm_start(search, settings.cache)
     write_search(search)
     watcher = Watcher(search, observers, past)
