@@ -16,7 +16,8 @@ RUN if [ "$TORCH" = cpu ]; then \
       pip install --no-deps --index-url https://download.pytorch.org/whl/cpu -c constraints.txt torch torchvision; \
     fi \
  && python -c "import tomllib; of = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*of['dependencies'], *of['optional-dependencies']['openvino'], sep='\n')" > requirements.txt \
+extras = of['optional-dependencies']; \
+print(*of['dependencies'], *extras['openvino'], *extras['grpc'], sep='\n')" > requirements.txt \
  && pip install -c constraints.txt -r requirements.txt
 
 COPY README.md ./

@@ -63,9 +63,11 @@ def test_the_first_model_is_served_and_a_later_one_once_it_is_promoted(submitted
     laptop.fusegpt("submit", spec(laptop, "another-day", trials=1, epochs=1), "--follow", timeout_s=180)
     laptop.fusegpt("promote", "fusion_waypoints", 2, "--force", timeout_s=180)
     wait_for(lambda: served(laptop) == 2, 60, "the new champion is served")
-    answer = laptop.runs(HERE / "ask_endpoint.py", "endpoint:8700", "fusion_waypoints")
+    answer = laptop.runs(HERE / "ask_endpoint.py", "endpoint", "fusion_waypoints")
     assert answer["version"] == "2"
-    assert len(answer["waypoints"][0]) == 4
+    over = answer["waypoints"]
+    assert over["grpc"] == over["http"]
+    assert len(over["http"][0]) == 4
 
 
 def served(laptop: Laptop) -> int:

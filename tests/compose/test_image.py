@@ -40,7 +40,8 @@ def project() -> dict[str, Any]:
 
 def asked() -> list[Requirement]:
     """What the image installs by name."""
-    return [Requirement(one) for one in [*project()["dependencies"], *project()["optional-dependencies"]["openvino"]]]
+    extras = project()["optional-dependencies"]
+    return [Requirement(one) for one in [*project()["dependencies"], *extras["openvino"], *extras["grpc"]]]
 
 
 def runs() -> list[str]:
@@ -127,7 +128,7 @@ def test_every_version_is_pinned_and_nothing_runs_as_root() -> None:
     pips = [part for line in runs() for part in re.split(r"&&|;", line) if "pip install" in part]
     assert pips
     assert all("-c constraints.txt" in part for part in pips)
-    assert "of['optional-dependencies']['openvino']" in runs()[0]
+    assert all(f"extras['{extra}']" in runs()[0] for extra in ("openvino", "grpc"))
     names = [name for name, _ in instructions()]
     assert dict(instructions())["USER"] == "fusegpt"
     assert "RUN" not in names[names.index("USER") :]
