@@ -17,6 +17,7 @@ from fusegpt.config import SettingError
 from service.cluster.capacity import nodes_of_cluster, trials_at_once
 from service.cluster.local_ray import connect, is_connected
 from service.cluster.measured import Measure, latency_ms
+from service.cluster.orphans import release_orphans
 from service.cluster.prestart import WARM, prestart
 from service.cluster.record import TrialRecord, read_trials, write_front, write_search
 from service.cluster.train import run_trial as train_trial
@@ -81,6 +82,7 @@ def _run(
     run_trial: Any,
     measure: Measure,
 ) -> list[Trial]:
+    release_orphans()
     resources = search.experiment.resources
     cap = trials_at_once(resources, nodes_of_cluster())
     ended = sum(record.state != "running" for record in past)
