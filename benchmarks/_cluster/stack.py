@@ -57,7 +57,7 @@ class Stack:
                         self.start(name, host)
                     del waiting[name]
             starting = self.services.keys() - waiting.keys() - healthy
-            healthy |= {name for name in starting if self._looks_healthy(name)}
+            healthy |= {name for name in starting if self._looks_healthy(name, 0.0)}
             time.sleep(POLL_S)
 
     def names(self, service: str) -> list[str]:
@@ -88,8 +88,9 @@ class Stack:
         return self._running[host].poll() is None
 
     def wait_healthy(self, service: str) -> None:
-        """Until the health checks of a service succeed."""
-        while not self._looks_healthy(service):
+        """Until the health checks of a service succeed; one that runs already has the time of a start from now on."""
+        since = time.monotonic()
+        while not self._looks_healthy(service, since):
             time.sleep(POLL_S)
 
     def asks_ray(self, path: str) -> Any:
@@ -115,10 +116,10 @@ class Stack:
         for process in self._running.values():
             process.wait(10)
 
-    def _looks_healthy(self, service: str) -> bool:
-        return all(self._host_looks_healthy(service, name) for name in self.names(service))
+    def _looks_healthy(self, service: str, since: float) -> bool:
+        return all(self._host_looks_healthy(service, name, since) for name in self.names(service))
 
-    def _host_looks_healthy(self, service: str, name: str) -> bool:
+    def _host_looks_healthy(self, service: str, name: str, since: float) -> bool:
         """What the health check says. A service that ended is started again, as its restart policy has it."""
         found, host = self.services[service], self.hosts[name]
         done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
@@ -129,7 +130,7 @@ class Stack:
             self._restarts[name] = self._restarts.get(name, 0) + 1
             assert self._restarts[name] <= RESTARTS, f"{name} ends again and again:\n{self.log(name)[-3000:]}"
             self.restart(service, name)
-        late = time.monotonic() > self._started[name] + self._patience * found.health_s
+        late = time.monotonic() > max(since, self._started[name]) + self._patience * found.health_s
         assert not late, f"{name} is not healthy: {done.stderr[-500:]}\n{self.log(name)[-3000:]}"
         return False
 
