@@ -23,7 +23,9 @@ from service.endpoint.shadow import differences
 from service.endpoint.watcher import Watcher
 from service.registry import Rollout
 
-CONFIG = EndpointConfig(poll_s=0.02, max_batch_size=4, shadow_queue=4, guard=GuardConfig(min_requests=10))
+# On a busy machine a request of a millisecond may take fifty: who only answers is not slow, who dawdles is.
+GUARD = GuardConfig(min_requests=10, latency_ms=100)
+CONFIG = EndpointConfig(poll_s=0.02, max_batch_size=4, shadow_queue=4, guard=GUARD)
 CANARY = Rollout(mode="canary", share=0.25)
 SHADOW = Rollout(mode="shadow")
 Mood = Callable[[list[Arrays]], list[Arrays]]
@@ -49,7 +51,7 @@ def answers_nan(answers: list[Arrays]) -> list[Arrays]:
 
 
 def dawdles(answers: list[Arrays]) -> list[Arrays]:
-    time.sleep(0.05)
+    time.sleep(0.15)
     return answers
 
 
