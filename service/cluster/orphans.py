@@ -15,13 +15,14 @@ log = logging.getLogger(__name__)
 
 
 def release_orphans() -> int:
-    """Give back what belongs to jobs or actors that are dead; how many reservations that were. Needs a connection."""
+    """Give back what is left of dead jobs, and of this job's dead actors; how many reservations. Needs a connection."""
+    import ray
     from ray._raylet import PlacementGroupID
     from ray.util import remove_placement_group
     from ray.util.placement_group import PlacementGroup
 
-    dead = _dead_jobs()
-    orphans = [group.placement_group_id for group in _groups() if _is_orphan(group, dead)]
+    jobs = {*_dead_jobs(), ray.get_runtime_context().get_job_id()}
+    orphans = [group.placement_group_id for group in _groups() if _is_orphan(group, jobs)]
     for orphan in orphans:
         log.warning("the reservation %s has outlived those who made it; it is given back", orphan.hex())
         remove_placement_group(PlacementGroup(PlacementGroupID(orphan)))
@@ -45,8 +46,18 @@ def _dead_jobs() -> set[str]:
     return {job["JobID"] for job in state.job_table() if job["IsDead"]}
 
 
-def _is_orphan(group: Any, dead_jobs: set[str]) -> bool:
-    """What was made to outlive its job is none, nor what a driver that lives made."""
-    made_by_actor = bool(group.creator_actor_id.strip(b"\xff"))
-    lost_its_maker = made_by_actor and group.creator_actor_dead
-    return not group.is_detached and (group.creator_job_id.hex() in dead_jobs or lost_its_maker)
+def _is_orphan(group: Any, jobs: set[str]) -> bool:
+    """Whether one of these jobs made it, by an actor that is dead. What was made to outlive its job is none.
+
+    A detached actor of a dead job may live and hold it, and another living job may use what its dead actor made.
+    """
+    return not group.is_detached and group.creator_job_id.hex() in jobs and _is_dead(group.creator_actor_id)
+
+
+def _is_dead(actor: bytes) -> bool:
+    """Whether this actor is dead; a driver, which is none, ends with its job and needs no help."""
+    from ray._private.state import state
+
+    if not actor.strip(b"\xff"):
+        return False
+    return bool(state.actor_table(actor.hex()).get("State", "DEAD") == "DEAD")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from service.cluster import orphans
 from service.cluster.local_ray import connect
 from service.cluster.orphans import release_orphans
 from service.settings import Settings
@@ -53,14 +55,33 @@ def states() -> dict[str, str]:
     return {name: group["state"] for name, group in placement_group_table().items()}
 
 
-def test_a_reservation_that_was_made_after_its_job_had_died_is_given_back(maker: Any) -> None:
+def test_a_reservation_that_was_made_after_its_job_had_died_is_kept_while_its_maker_lives(maker: Any) -> None:
     import ray
 
-    left = ray.get(maker.reserve.remote())
-    assert states()[left] == "CREATED"
-    assert release_orphans() == 1
-    assert states()[left] == "REMOVED"
+    held = ray.get(maker.reserve.remote())
     assert release_orphans() == 0
+    assert states()[held] == "CREATED"
+
+
+@pytest.mark.parametrize(
+    ("job", "detached", "dead", "orphan"),
+    [("01", False, True, True), ("02", False, True, False), ("01", True, True, False), ("01", False, False, False)],
+    ids=["of a dead job and a dead actor", "of another living job", "detached", "whose maker lives"],
+)
+def test_an_orphan_is_what_a_dead_actor_of_these_jobs_made(
+    job: str, detached: bool, dead: bool, orphan: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_is_dead", lambda _actor: dead)
+    group = SimpleNamespace(is_detached=detached, creator_job_id=bytes.fromhex(job), creator_actor_id=b"actor")
+    assert orphans._is_orphan(group, {"01"}) is orphan
+
+
+def until_released() -> int:
+    """How many were given back, as soon as Ray knows of a death."""
+    deadline = time.monotonic() + 30.0
+    while not (released := release_orphans()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return released
 
 
 def test_a_reservation_of_a_living_job_is_given_back_when_the_actor_that_made_it_has_died(maker: Any) -> None:
@@ -71,10 +92,7 @@ def test_a_reservation_of_a_living_job_is_given_back_when_the_actor_that_made_it
     left = ray.get(other.reserve.remote())
     assert release_orphans() == 0
     ray.kill(other)
-    deadline = time.monotonic() + 30.0
-    while not (released := release_orphans()) and time.monotonic() < deadline:  # until Ray knows of the death
-        time.sleep(0.1)
-    assert (released, states()[left]) == (1, "REMOVED")
+    assert (until_released(), states()[left]) == (1, "REMOVED")
 
 
 def test_reservations_of_a_living_job_and_such_as_were_made_to_outlive_it_are_kept(maker: Any) -> None:
