@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from io import BytesIO
 from typing import Any
@@ -52,12 +51,10 @@ def _channels(tensor: Tensor) -> int:
 
 def _open(content: bytes | bytearray, name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(content), formats=FORMATS)
+        return Image.open(BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise FieldError(415, name, "send a PNG or JPEG file") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
         raise FieldError(413, name, "the image declares far too many pixels") from None
     except BROKEN as error:
         raise FieldError(422, name, f"the image file is broken: {error}") from None

@@ -60,7 +60,7 @@ class Lineup:
 
 
 class Watcher:
-    """Keeps `lineup` at what is wanted. `poll` blocks while it loads: call it from a thread, one at a time."""
+    """Keeps `lineup` at what is wanted. `poll` blocks while it loads, and while another thread polls."""
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class Watcher:
         self._refusals: dict[int, Refusal] = {}
         self._withdrawn: dict[int, str] = {}  # here already, and not yet told to the registry
         self._lock = threading.Lock()
+        self._polling = threading.Lock()
 
     @property
     def served(self) -> Served | None:
@@ -102,6 +103,10 @@ class Watcher:
 
     def poll(self) -> None:
         """Ask who is wanted and take over what is new. Never raises."""
+        with self._polling:
+            self._poll()
+
+    def _poll(self) -> None:
         try:
             self._tell_what_was_withdrawn()
             self._wanted = wanted = self._champions.wanted()

@@ -147,10 +147,15 @@ def _compiled(model: nn.Module, call: Call, threads: int) -> Any:
     return openvino.Core().compile_model(graph, "CPU", settings)
 
 
+# Which warnings are heard is the process' affair, not the thread's: of two threads within `catch_warnings`, the one
+# that leaves first has the other hear them again, and where they are errors they go off inside the recorder.
+_recording = threading.Lock()
+
+
 def _graph(openvino: Any, model: nn.Module, call: Call) -> Any:
     decoder = import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder
     record: Any = torch.jit.trace
-    with warnings.catch_warnings():
+    with _recording, warnings.catch_warnings():
         # Of shapes that Python compares: `Call.fits` holds them fixed. And of the recorder's own age.
         warnings.simplefilter("ignore")
         recorded = record(_Flat(model).eval(), call.inputs, check_trace=False)

@@ -68,6 +68,21 @@ def test_threads_do_not_get_each_others_answers() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-3)
 
 
+def test_graphs_made_by_several_threads_at_once_are_made() -> None:
+    """The recorder warns of a shape that is compared, and a warning is an error in these tests."""
+
+    class Comparing(Net):
+        def forward(self, x: torch.Tensor, speed: torch.Tensor) -> dict[str, torch.Tensor]:
+            for _ in range(50):
+                speed = speed + int(x.shape[2] > 4)
+            return super().forward(x, speed)
+
+    nets = [drawn(Comparing) for _ in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda net: exported(net, run, 1), nets))
+    assert all(isinstance(each, Exported) for each in made)
+
+
 def test_an_answer_stays_what_it_was_when_the_next_is_given() -> None:
     made = exported(drawn(Net), run, 1)
     first = made(*inputs(1))["said"]
