@@ -62,10 +62,10 @@ def _parsed(body: bytearray, length: int) -> dict[str, Any]:
 def _entries(asked: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = asked.get(key, [])
     if not isinstance(entries, list):
-        raise ProblemError(400, f"{key}: must be a list", key)
+        raise ProblemError(400, "must be a list", key)
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise ProblemError(400, f"{key}: every tensor is an object with a name", key)
+            raise ProblemError(400, "every tensor is an object with a name", key)
         if not isinstance(entry.get("parameters", {}), dict):
             raise ProblemError(400, "parameters must be an object", entry["name"])
         check_tensor(entry["name"], entry.get("parameters", {}))
@@ -76,7 +76,7 @@ def _entries(asked: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 def _wanted(asked: Mapping[str, Any], signature: Signature) -> dict[str, bool]:
     parameters = asked.get("parameters", {})
     if not isinstance(parameters, dict):
-        raise ProblemError(400, "parameters: must be an object", "parameters")
+        raise ProblemError(400, "must be an object", "parameters")
     by_default = bool(parameters.get("binary_data_output", False))
     entries = _entries(asked, "outputs")
     if not entries:

@@ -24,7 +24,7 @@ def run(folder: Path, task: TinyTask | None = None, **training: Any) -> list[Rep
     return reports
 
 
-def same_numbers(a: Path, b: Path) -> None:
+def assert_same_numbers(a: Path, b: Path) -> None:
     """The same weights, optimiser and figures, to the last bit."""
     for file in ("model.safetensors", "optimizer.safetensors"):
         left, right = load_file(a / "checkpoint" / file), load_file(b / "checkpoint" / file)
@@ -90,7 +90,7 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(tmp_path: Path, at_step:
     first = train(experiment, folder, folder, should_stop=lambda: next(asked) == at_step)
     assert (first.stopped, first.step) == (True, at_step)
     assert not train(experiment, folder, folder).stopped
-    same_numbers(tmp_path / "whole", folder)
+    assert_same_numbers(tmp_path / "whole", folder)
 
 
 def test_a_training_stopped_at_every_step_still_ends_with_the_same_numbers(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_training_stopped_at_every_step_still_ends_with_the_same_numbers(tmp_p
         asked = iter(range(100))
         if not train(experiment, folder, folder, should_stop=lambda asked=asked: next(asked) == 1).stopped:
             break
-    same_numbers(tmp_path / "whole", folder)
+    assert_same_numbers(tmp_path / "whole", folder)
 
 
 @pytest.mark.parametrize(("every", "at_step"), [(3, 12), (0, 12)])
@@ -112,7 +112,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path: Path, every: in
     killed.join(60)
     assert killed.exitcode == -9
     run(folder)
-    same_numbers(tmp_path / "whole", folder)
+    assert_same_numbers(tmp_path / "whole", folder)
 
 
 def test_a_finished_training_only_reports_its_last_epoch_again(tmp_path: Path) -> None:
@@ -171,4 +171,4 @@ def test_a_folder_that_learnt_from_other_data_is_refused(tmp_path: Path) -> None
 def test_how_often_the_state_is_kept_does_not_change_the_numbers(tmp_path: Path) -> None:
     run(tmp_path / "seldom")
     run(tmp_path / "often", checkpoint_every_steps=1)
-    same_numbers(tmp_path / "seldom", tmp_path / "often")
+    assert_same_numbers(tmp_path / "seldom", tmp_path / "often")

@@ -66,9 +66,13 @@ def test_what_a_trial_needs_beforehand_brings_in_no_tracking_and_no_service() ->
     assert done.stdout.strip() == "[]"
 
 
-def test_a_ray_that_cannot_start_one_ahead_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_cannot_start_one_ahead_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     import ray
 
     node = {"Alive": True, "Resources": {"CPU": 4.0}, "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1}
     monkeypatch.setattr(ray, "nodes", lambda: [node])
-    prestart(Resources(), trials=1)
+    with caplog.at_level("DEBUG", "fusegpt.cluster"):
+        prestart(Resources(), trials=1)
+    assert "no process was started ahead" in caplog.text
