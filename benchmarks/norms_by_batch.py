@@ -92,7 +92,8 @@ def draw(scores: Scores, metric: str, path: Path) -> Path:
         has = [size for size in sizes if (norm, size) in scores]
         axes.plot(has, [np.mean(scores[norm, size]) for size in has], color=COLOURS[norm], label=norm, linewidth=1.8)
         dots = [(size, value) for size in has for value in scores[norm, size]]
-        axes.scatter(*zip(*dots, strict=True), color=COLOURS[norm], s=16, zorder=3)
+        x, y = zip(*dots, strict=True)
+        axes.scatter(x, y, color=COLOURS[norm], s=16, zorder=3)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     labelled(axes, SIZE, metric, "A line a norm, a dot a seed")
