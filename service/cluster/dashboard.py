@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from service.cluster.prestart import Raylet
 from service.errors import ClusterUnreachable
 from service.settings import Settings
 
@@ -49,6 +50,14 @@ class Dashboard:
         if known is None or time.monotonic() - known[0] > FRESH_S:
             self._known = known = time.monotonic(), self._nodes()
         return known[1]
+
+    def raylets(self, port: str) -> tuple[list[Raylet], str]:
+        """Ray's process on each living node; and the address of the head as these know it, which has this port."""
+        told = self._read(self._ask("GET", "/nodes", params={"view": "summary"}))
+        nodes = [node["raylet"] for node in told["data"]["summary"] if node["raylet"]["state"] == "ALIVE"]
+        head = next(node["nodeManagerAddress"] for node in nodes if node["isHeadNode"])
+        found = [Raylet(node["nodeManagerAddress"], node["nodeManagerPort"], node["resourcesTotal"]) for node in nodes]
+        return found, f"{head}:{port}"
 
     def submit(
         self,

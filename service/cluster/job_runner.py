@@ -6,10 +6,14 @@ for as long as it stands, and writes its log below FUSEGPT_HOME, which all hosts
 
 from __future__ import annotations
 
+import logging
 import shlex
+import time
 from collections.abc import Sequence
 
+from service.cluster.capacity import trials_at_once
 from service.cluster.dashboard import Dashboard
+from service.cluster.prestart import prestart_for_driver
 from service.errors import ClusterUnreachable
 from service.jobs.job import Job, now
 from service.jobs.log import log_of, read_from
@@ -17,8 +21,12 @@ from service.jobs.queue import Capacity, capacity_of
 from service.jobs.runner import Life
 from service.jobs.state import ACTIVE
 from service.settings import Settings
+from service.spec import JobSpec, resolve
+
+log = logging.getLogger("fusegpt.cluster")
 
 WORKER = ("python", "-m", "service.jobs.worker")  # the cluster's python: its PATH, its packages
+NOT_REACHED_S = 600.0
 UNKNOWN_S = 90.0  # how long Ray may not know a driver that is being submitted
 
 
@@ -28,6 +36,7 @@ class RayJobRunner:
     def __init__(self, settings: Settings, dashboard: Dashboard | None = None, command: Sequence[str] = WORKER) -> None:
         self._settings, self._command = settings, command
         self._dashboard = dashboard or Dashboard(settings)
+        self._ask_nodes_after = 0.0
 
     def capacity(self) -> Capacity:
         """Raises ClusterUnreachable."""
@@ -40,7 +49,7 @@ class RayJobRunner:
         worker = shlex.join([*self._command, job.id, str(job.attempts)])
         # In braces, so that also the word of a shell that cannot start it goes to the log.
         line = f"mkdir -p {folder} && cd {folder} && {{ exec {worker}; }} >> {log} 2>&1"
-        self._dashboard.submit(_submission(job), line, self._environment())
+        self._dashboard.submit(_submission(job), line, self._with_trials_ahead(job, self._environment()))
 
     def life(self, job: Job) -> Life:
         try:
@@ -66,6 +75,26 @@ class RayJobRunner:
             return self._dashboard.log(_submission(job)).encode()[:limit]
         except ClusterUnreachable:
             return b""
+
+    def _with_trials_ahead(self, job: Job, variables: dict[str, str]) -> dict[str, str]:
+        """Have the processes of its first trials come up beside the driver; its variables, which tell it of that.
+
+        Only saves time. Where the nodes cannot be reached from here, they are not waited for again for a while.
+        """
+        if time.monotonic() < self._ask_nodes_after:
+            return variables
+        try:
+            experiment = resolve(JobSpec.model_validate(job.spec))
+            resources = experiment.resources
+            if resources.workers_per_trial > 1:  # the process of such a trial imports nothing of the training
+                return variables
+            raylets, address = self._dashboard.raylets(self._settings.ray_address.rpartition(":")[2])
+            trials = min(experiment.search.trials, trials_at_once(resources, [raylet.has for raylet in raylets]))
+            return prestart_for_driver(raylets, address, variables, resources, trials)
+        except Exception as error:
+            log.debug("no process of %s is started ahead: %s", job.name, error)
+            self._ask_nodes_after = time.monotonic() + NOT_REACHED_S
+            return variables
 
     def _environment(self) -> dict[str, str]:
         """The settings for the driver; where Ray is, Ray tells it."""

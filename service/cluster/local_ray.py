@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from service.errors import ClusterUnreachable
 from service.settings import Settings
@@ -101,6 +101,12 @@ def is_connected() -> bool:
     return ray is not None and ray.is_initialized()
 
 
+def worker_environment(address: str, first: str) -> dict[str, Any]:
+    """What the processes of a driver's actors and tasks get beside its own variables, as Ray's runtime_env."""
+    variables = {"env_vars": {"RAY_ADDRESS": address, **WORKER_ENVIRONMENT}}
+    return {**variables, **({"worker_process_setup_hook": first} if first else {})}
+
+
 @contextmanager
 def _joined(address: str, first: str) -> Iterator[str]:
     """This process as a driver of the cluster; yields the URL of its dashboard, or nothing."""
@@ -112,10 +118,7 @@ def _joined(address: str, first: str) -> Iterator[str]:
     AuthenticationTokenLoader.instance().reset_cache()
     context = ray.init(
         address=address,
-        runtime_env={
-            "env_vars": {"RAY_ADDRESS": address, **WORKER_ENVIRONMENT},
-            **({"worker_process_setup_hook": first} if first else {}),
-        },
+        runtime_env=worker_environment(address, first),
         log_to_driver=False,
         logging_level="ERROR",
     )

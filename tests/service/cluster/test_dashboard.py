@@ -11,6 +11,7 @@ import pytest
 
 from service.cluster.dashboard import Dashboard
 from service.cluster.job_runner import RayJobRunner
+from service.cluster.prestart import STARTED_AHEAD
 from service.errors import ClusterUnreachable
 from service.jobs.job import Job, now
 from service.settings import Settings
@@ -104,6 +105,39 @@ def test_a_driver_gets_the_services_settings_but_neither_its_ray_address_nor_a_t
     environment = asked["runtime_env"]["env_vars"]  # type: ignore[index]
     assert environment["FUSEGPT_HOME"] == str(tmp_path / "a home")
     assert not {"RAY_ADDRESS", "RAY_AUTH_TOKEN", "FUSEGPT_TOKEN"} & set(environment)
+
+
+def raylet(port: int = 1, **changes: object) -> dict[str, object]:
+    has = {"CPU": 2.0, "node:InternalHead": 1.0}
+    told = {"nodeManagerAddress": "127.0.0.1", "nodeManagerPort": port, "resourcesTotal": has}
+    return {"raylet": {**told, "state": "ALIVE", "isHeadNode": False, **changes}}
+
+
+def test_the_raylets_are_those_of_living_nodes_and_the_head_has_the_address_that_they_know() -> None:
+    summary = [raylet(7), raylet(8, state="DEAD"), raylet(9, isHeadNode=True, nodeManagerAddress="192.0.2.1")]
+    seen = dashboard(lambda _: httpx2.Response(200, json={"data": {"summary": summary}}))
+    raylets, address = seen.raylets("6379")
+    assert [(each.host, each.port, each.has["CPU"]) for each in raylets] == [
+        ("127.0.0.1", 7, 2.0),
+        ("192.0.2.1", 9, 2.0),
+    ]
+    assert address == "192.0.2.1:6379"
+
+
+def test_nodes_that_cannot_be_reached_hold_up_no_driver_and_are_not_waited_for_again(tmp_path: Path) -> None:
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return httpx2.Response(200, json={"data": {"summary": [raylet(isHeadNode=True)]}})
+
+    settings = Settings.read({"FUSEGPT_HOME": str(tmp_path), "RAY_ADDRESS": "head:6379"})
+    runner = RayJobRunner(settings, Dashboard(settings, httpx2.MockTransport(answer)))
+    for attempt in (1, 2):
+        spec = {"experiment": "row_classifier"}
+        runner.start(starting().model_copy(update={"spec": spec, "attempts": attempt}))
+    assert [request.url.path for request in asked] == ["/nodes", "/api/jobs/", "/api/jobs/"]
+    assert STARTED_AHEAD not in json.loads(asked[-1].content)["runtime_env"]["env_vars"]
 
 
 def test_what_ray_says_of_a_driver_is_its_life(tmp_path: Path) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from fusegpt.experiment import Resources
-from service.cluster.local_ray import connect
+from service.cluster.job_runner import RayJobRunner
+from service.cluster.local_ray import _head, connect
 from service.cluster.prestart import WARM, prestart
+from service.jobs.job import Job, now
 from service.settings import Settings
 
 
@@ -42,13 +47,56 @@ def test_an_actor_of_tune_gets_the_process_that_was_started_ahead_and_no_other_i
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with connect(Settings(home=tmp_path, tracking_uri=""), cpus=1, first=WARM):
         prestart(Resources(), trials=3)
-        deadline = time.monotonic() + 60
-        while not (ahead := processes()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        ahead = until(processes)
         actor: Any = _ActorClassCache().get(Caller).options(num_cpus=1).remote()
         pid, warm = ray.get(actor.who.remote())
         assert {pid} == ahead == processes()
         assert warm
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A head with a dashboard that asks for a token, which this process has."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in token.items():
+        monkeypatch.setenv(name, value)
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+    with _head(serve=False, dashboard=True, cpus=1) as started:
+        yield {**token, "RAY_ADDRESS": started["address"], "RAY_API_SERVER_ADDRESS": started["dashboard_url"]}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_submitted_driver_finds_the_process_of_its_first_trial_there_and_starts_no_other(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    settings = Settings.read({"FUSEGPT_HOME": str(tmp_path), **cluster})
+    driver = RayJobRunner(settings, command=(sys.executable, str(Path(__file__).parent / "standin_driver.py")))
+    spec = {"experiment": "row_classifier", "search": {"trials": 4}}
+    job = Job(id="a", name="a", experiment="row_classifier", spec=spec, state="starting", attempts=1, created=now())
+    driver.start(job)
+    ahead = until(processes)
+    told = tmp_path / "told.json"
+    assert until(told.exists), "see the driver's log"
+    was_told, pid, warm = json.loads(told.read_text())
+    assert was_told
+    assert {pid} == ahead == processes()
+    assert warm
+    told.unlink()
+
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T]) -> T:
+    """What there is to see, as soon as there is something."""
+    deadline = time.monotonic() + 60
+    while not (seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return seen
 
 
 class Caller:
