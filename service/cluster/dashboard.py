@@ -54,9 +54,14 @@ class Dashboard:
     def raylets(self, port: str) -> tuple[list[Raylet], str]:
         """Ray's process on each living node; and the address of the head as these know it, which has this port."""
         told = self._read(self._ask("GET", "/nodes", params={"view": "summary"}))
-        nodes = [node["raylet"] for node in told["data"]["summary"] if node["raylet"]["state"] == "ALIVE"]
-        head = next(node["nodeManagerAddress"] for node in nodes if node["isHeadNode"])
-        found = [Raylet(node["nodeManagerAddress"], node["nodeManagerPort"], node["resourcesTotal"]) for node in nodes]
+        try:
+            nodes = [node["raylet"] for node in told["data"]["summary"] if node["raylet"]["state"] == "ALIVE"]
+            head = next(node["nodeManagerAddress"] for node in nodes if node["isHeadNode"])
+            found = [
+                Raylet(node["nodeManagerAddress"], node["nodeManagerPort"], node["resourcesTotal"]) for node in nodes
+            ]
+        except (KeyError, TypeError, StopIteration):
+            raise self._unreachable(f"it does not list its nodes ({told.get('msg') or told})") from None
         return found, f"{head}:{port}"
 
     def submit(

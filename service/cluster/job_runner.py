@@ -26,7 +26,7 @@ from service.spec import JobSpec, resolve
 log = logging.getLogger("fusegpt.cluster")
 
 WORKER = ("python", "-m", "service.jobs.worker")  # the cluster's python: its PATH, its packages
-NOT_REACHED_S = 600.0
+NOT_REACHED_S = 600.0  # how long nodes that could not be asked for processes are not asked again
 UNKNOWN_S = 90.0  # how long Ray may not know a driver that is being submitted
 
 

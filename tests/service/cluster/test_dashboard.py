@@ -124,6 +124,12 @@ def test_the_raylets_are_those_of_living_nodes_and_the_head_has_the_address_that
     assert address == "192.0.2.1:6379"
 
 
+@pytest.mark.parametrize("data", [None, {}, {"summary": []}, {"summary": [{"raylet": {"state": "ALIVE"}}]}])
+def test_a_list_of_raylets_that_is_none_is_said_to_be_unreachable(data: object) -> None:
+    with pytest.raises(ClusterUnreachable, match="does not list its nodes"):
+        dashboard(lambda _: httpx2.Response(200, json={"data": data})).raylets("6379")
+
+
 def test_nodes_that_cannot_be_reached_hold_up_no_driver_and_are_not_waited_for_again(tmp_path: Path) -> None:
     asked: list[httpx2.Request] = []
 

@@ -102,7 +102,7 @@ def test_a_reservation_that_was_made_after_its_job_had_died_is_kept_while_its_ma
 
 @pytest.mark.slow
 def test_what_a_dead_job_left_that_died_while_it_reserved_is_given_back(environment: dict[str, str]) -> None:
-    for _ in range(12):  # Ray misses one in most of these deaths, not in each
+    for _ in range(12):  # Ray misses one in many of these deaths, not in each
         subprocess.run([sys.executable, "-c", DYING], env=environment, capture_output=True, timeout=60, check=False)
         time.sleep(2.0)  # what Ray gives back by itself
         if left := orphaned():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_a_champion_that_answers_already_is_not_loaded_again(watcher: Watcher, s
     for _ in range(5):
         watcher.poll()
     assert shelf.fetched == [1]
+
+
+def test_threads_that_poll_at_once_load_a_champion_once(shelf: Shelf) -> None:
+    def slowly(folder: Path) -> Predictor:
+        time.sleep(0.1)
+        return load(folder)
+
+    watcher = Watcher("tiny", shelf, EndpointConfig(), slowly)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: watcher.poll(), range(4)))
+    assert (serving(watcher), shelf.fetched) == (1, [1])
 
 
 @pytest.mark.parametrize(
