@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,9 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"),
+)
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 class Page:
@@ -54,22 +62,23 @@ class Page:
     def text(self) -> str:
         return str(self.evaluate("document.body?.innerText") or "")
 
-    def until(self, words: str) -> None:
-        """Wait until the page shows these words."""
+    def until(self, *words: str) -> str:
+        """Wait until the page shows all these words -> all that it shows then."""
         deadline = time.monotonic() + PATIENCE_S
-        while words not in (text := self.text()):
-            assert time.monotonic() < deadline, f"{words!r} is not in {text!r}"
+        while missing := [one for one in words if one not in (text := self.text())]:
+            assert time.monotonic() < deadline, f"{missing} is not in {text!r}"
             time.sleep(0.05)
+        return text
 
 
 @contextmanager
-def opened(chromium: str, url: str, folder: Path) -> Iterator[Page]:
+def opened(url: str, folder: Path) -> Iterator[Page]:
     """The page at `url`, in a browser of its own that ends with the test."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [chromium, *flags, "--remote-debugging-port=0", f"--user-data-dir={folder}", url]
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", url]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
         try:
-            with connect(_address(folder / "DevToolsActivePort"), proxy=None) as line:
+            with connect(_address(folder / "DevToolsActivePort"), proxy=None, open_timeout=PATIENCE_S) as line:
                 yield Page(line)
         finally:
             browser.terminate()
@@ -79,7 +88,7 @@ def _address(told: Path) -> str:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if told.exists() and (port := told.read_text().partition("\n")[0]):
-            pages = httpx2.get(f"http://127.0.0.1:{port}/json/list").json()
+            pages = httpx2.get(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE_S).json()
             if found := [page for page in pages if page["type"] == "page"]:
                 return str(found[0]["webSocketDebuggerUrl"])
         time.sleep(0.05)

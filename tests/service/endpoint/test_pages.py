@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import in_browser, opened
 from running import running
 from starlette.testclient import TestClient
 from tiny_model import Shelf, TextPredictor, TinyPredictor
@@ -20,27 +18,11 @@ from service.endpoint import try_out
 from service.endpoint.pages import STATIC
 from service.settings import Settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-    *("--virtual-time-budget=20000", "--dump-dom"),
-)
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with running(Shelf(number=7), TinyPredictor()) as address:
         yield address
-
-
-def seen(url: str, folder: Path) -> str:
-    """What the page says once its scripts have run, tags taken out."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", url]
-    page = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page)))
 
 
 def test_the_pages_fetch_nothing_from_elsewhere(client: TestClient) -> None:
@@ -65,45 +47,39 @@ def test_an_example_fits_the_model_and_is_a_problem_for_another_model(client: Te
 @in_browser
 @pytest.mark.slow
 def test_an_example_is_asked_drawn_and_told(address: str, tmp_path: Path) -> None:
-    page = seen(f"http://{address}/#example", tmp_path)
-    assert "tiny version 7" in page
-    waypoint = re.search(r"waypoints \((\d+\.\d+), -?\d+\.\d+\)", page)
-    assert waypoint is not None, page
+    with opened(f"http://{address}/#example", tmp_path) as page:
+        said = page.until(
+            "tiny", "version 7", "example.png", "example.bin", "in all, as this page saw it", "From above"
+        )
+    waypoint = re.search(r"waypoints\s+\((\d+\.\d+), -?\d+\.\d+\)", said)
+    assert waypoint is not None, said
     assert float(waypoint[1]) > 5
-    for word in ("example.png", "example.bin", "predict", "in all, as this page saw it", "From above"):
-        assert word in page
 
 
 @in_browser
 @pytest.mark.slow
 def test_the_interface_is_told_with_examples_of_this_model(address: str, tmp_path: Path) -> None:
-    page = seen(f"http://{address}/docs", tmp_path)
-    for word in ("-F 'sweep=@frame.bin'", 'sweep=Path("frame.bin")', '"sweep": ..., # FP32 [B, any, 4]', "/v2/models"):
-        assert word in page
+    examples = ("-F 'sweep=@frame.bin'", 'sweep=Path("frame.bin")', '"sweep": ...,  # FP32 [B, any, 4]')
+    with opened(f"http://{address}/docs", tmp_path) as page:
+        assert "/v2/models" in page.until(*examples)
 
 
 @in_browser
 @pytest.mark.slow
 def test_a_model_of_text_gets_a_page_too(tmp_path: Path) -> None:
-    with running(Shelf(), TextPredictor()) as address:
-        page = seen(f"http://{address}/#example", tmp_path)
-    assert "tiny version 1 Interface Metrics text" in page
-    assert "count" in page
+    with running(Shelf(), TextPredictor()) as address, opened(f"http://{address}/#example", tmp_path) as page:
+        page.until("version 1", "text", "count")
 
 
 @in_browser
 @pytest.mark.slow
 def test_where_tokens_are_asked_for_the_page_asks_a_person_and_goes_on_with_it(tmp_path: Path) -> None:
-    pytest.importorskip("websockets")
-    from browser import opened
-
-    assert CHROMIUM is not None
     (tmp_path / "tokens").write_text(f"ann viewer {hashlib.sha256(b'secret').hexdigest()}")
     access = Access(Settings.read({"FUSEGPT_HOME": str(tmp_path), "FUSEGPT_TOKENS": str(tmp_path / "tokens")}))
     enter = "document.getElementById('token').value = {}; document.getElementById('door').requestSubmit()"
     with (
         running(Shelf(number=7), TinyPredictor(), access) as address,
-        opened(CHROMIUM, f"http://{address}/#example", tmp_path / "browser") as page,
+        opened(f"http://{address}/#example", tmp_path / "browser") as page,
     ):
         page.until("Your token for this endpoint")
         page.evaluate(enter.format("'guess'"))
