@@ -32,11 +32,11 @@ def tiny(workers: int, epochs: int = 2, **search: Any) -> Experiment:
 
 
 def free_again() -> bool:
-    """Whether every CPU is free and no placement group is left, within seconds."""
+    """Whether every CPU is free and no placement group is left, within a minute."""
     import ray
     from ray.util import placement_group_table
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         left = {group["state"] for group in placement_group_table().values()} - {"REMOVED"}
         if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"] and not left:

@@ -33,7 +33,7 @@ def test_where_a_node_was_lost_it_goes_on_with_what_is_left_but_never_with_fewer
 
 
 def test_a_node_that_comes_back_in_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elastic, "GRACE_SECONDS", 5.0)
+    monkeypatch.setattr(elastic, "GRACE_SECONDS", 3600.0)
     monkeypatch.setattr(elastic, "LOOK_SECONDS", 0.01)
     looks: list[Nodes] = [[{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}]]
     assert workers_now(FOUR, lambda: looks.pop(0)) == 4
