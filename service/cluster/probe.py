@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -38,7 +37,7 @@ NOBODY = "nobody waits for it any more"
 LONG = 1000  # epochs: so many that the steps do not run out
 
 _one_at_a_time = threading.Lock()  # two probes at once would measure each other
-_one_a_question: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)  # asked by two, answered once
+_one_a_question: dict[str, threading.Lock] = {}  # asked by two, answered once
 
 
 class Measured(Config):
@@ -59,12 +58,20 @@ def probe(models: Sequence[Experiment], settings: Settings, gone: Gone = waiting
 
     `gone` tells when whoever asked has left: nothing is measured for nobody. Raises NotMeasured, saying why.
     """
-    with _one_a_question[_kept(models, settings)] if settings.ray_address else _one_at_a_time:
+    with _turn(models, settings):
         if told := known(models, settings):
             return told
         if gone():
             raise NotMeasured(NOBODY)
         return _keep(models, settings, _measured(models, settings, gone))
+
+
+def _turn(models: Sequence[Experiment], settings: Settings) -> threading.Lock:
+    """What whoever asks has to hold."""
+    if not settings.ray_address:
+        return _one_at_a_time
+    # By text: of a path, whose hash and comparison are Python, two threads could each come to a lock of their own.
+    return _one_a_question.setdefault(str(_kept(models, settings)), threading.Lock())
 
 
 def _measured(models: Sequence[Experiment], settings: Settings, gone: Gone) -> list[Measured]:
