@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
 
-from service.cluster.dashboard import Dashboard
+from service.cluster.dashboard import FRESH_S, Dashboard
 from service.cluster.job_runner import RayJobRunner
 from service.cluster.prestart import STARTED_AHEAD
 from service.errors import ClusterUnreachable
@@ -33,7 +34,9 @@ def starting() -> Job:
     return Job(id="a", name="a", experiment="e", spec={}, state="starting", attempts=2, created=now(), moved=now())
 
 
-def test_the_nodes_are_those_that_live_with_what_each_has() -> None:
+def test_the_nodes_are_those_that_live_with_what_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("service.cluster.dashboard.time", SimpleNamespace(monotonic=lambda: clock[0]))
     asked: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -46,8 +49,12 @@ def test_the_nodes_are_those_that_live_with_what_each_has() -> None:
     assert asked[0].url.port == 8265
     assert asked[0].headers["Authorization"] == "Bearer a-token"
     assert "ALIVE" in str(asked[0].url)
+    clock[0] = FRESH_S
     seen.nodes()
     assert len(asked) == 1, "a turn of the queue every half second does not ask the cluster each time"
+    clock[0] += 0.1
+    seen.nodes()
+    assert len(asked) == 2
 
 
 def test_a_dashboard_elsewhere_is_asked_where_ray_says_it_is() -> None:

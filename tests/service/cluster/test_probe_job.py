@@ -64,7 +64,7 @@ def small(**changed: object) -> Experiment:
     return experiments.load("row_classifier").override({"model.n_embd": 8, **changed})
 
 
-def ask(head: Head, settings: Settings, *models: Experiment, limit_s: float = 5.0) -> list[Measured]:
+def ask(head: Head, settings: Settings, *models: Experiment, limit_s: float = 60.0) -> list[Measured]:
     seen = Dashboard(settings, httpx2.MockTransport(head))
     return probe_job.probe_on_cluster(models or [small()], settings, seen, limit_s=limit_s)
 
@@ -123,24 +123,44 @@ def test_a_head_that_took_it_though_it_said_no_is_not_asked_twice(settings: Sett
     assert head.submitted == [{}]
 
 
-def test_a_head_that_never_takes_it_is_told_in_a_sentence(settings: Settings) -> None:
+class Clock:
+    """Only who sleeps has time go by."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(probe_job, "time", clock)
+    return clock
+
+
+def test_a_head_that_never_takes_it_is_told_in_a_sentence(settings: Settings, clock: Clock) -> None:
     head = Head(*[NO_AGENT] * 1000, states=[])
-    began = time.monotonic()
     with pytest.raises(NotMeasured, match=r"took no probe for 0\.3 s: .*No available agent"):
         ask(head, settings, limit_s=0.3)
-    assert time.monotonic() - began < 2
+    assert clock.now <= 0.3
 
 
-def test_one_that_finds_no_place_is_given_up_and_taken_back(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probe_job, "PLACED_S", 0.1)
+def test_one_that_finds_no_place_is_given_up_and_taken_back(settings: Settings, clock: Clock) -> None:
     head = Head(states=["PENDING"])
     with pytest.raises(NotMeasured, match="no worker's place came free on the cluster"):
         ask(head, settings)
+    assert probe_job.PLACED_S < clock.now < probe_job.PLACED_S + 1
     assert head.stopped == [head.submitted[0]["submission_id"]]
 
 
+@pytest.mark.usefixtures("clock")
 def test_one_that_takes_too_long_is_ended(settings: Settings) -> None:
     head = Head(states=["RUNNING"])
     with pytest.raises(NotMeasured, match=r"more than 0\.2 s"):
@@ -148,12 +168,12 @@ def test_one_that_takes_too_long_is_ended(settings: Settings) -> None:
     assert head.stopped == [head.submitted[0]["submission_id"]]
 
 
-def test_an_asker_who_goes_leaves_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_asker_who_goes_leaves_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
     head = Head(states=["RUNNING"])
-    monkeypatch.setattr("service.cluster.probe_job.time.sleep", interrupted)
+    monkeypatch.setattr(clock, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ask(head, settings)
     assert head.stopped == [head.submitted[0]["submission_id"]]
