@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -10,33 +11,46 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from service.endpoint.batcher import Batcher
 
 T = TypeVar("T")
 Numbers = Batcher[int, int]
+NEVER_S = 3600.0  # a deadline that no test lives to see
 
 
 class Doubler:
-    """Answers twice the number; keeps the batches; cannot double 13; takes some time."""
+    """Answers twice the number; keeps the batches; cannot double 13."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.seconds = seconds
 
     def run(self, values: Sequence[int]) -> list[int]:
         self.batches.append(list(values))
-        time.sleep(self.seconds)
         if 13 in values:
             raise ValueError("13 cannot be doubled")
         return [2 * value for value in values]
+
+
+class Held(Doubler):
+    """Begins, and goes on when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.go = threading.Event(), threading.Event()
+
+    def run(self, values: Sequence[int]) -> list[int]:
+        self.began.set()
+        assert self.go.wait(PATIENCE_S)
+        return super().run(values)
 
 
 def working(batcher: Numbers, use: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     async def with_worker() -> T:
         batcher.start()
         try:
-            return await asyncio.wait_for(use(), 20)
+            return await asyncio.wait_for(use(), PATIENCE_S)
         finally:
             await batcher.close()
 
@@ -54,14 +68,12 @@ def run(use: Callable[[Numbers], Awaitable[T]], max_batch_size: int = 4, wait_s:
 def test_a_lone_request_does_not_wait_for_the_deadline() -> None:
     doubler = Doubler()
 
-    async def use(batcher: Numbers) -> float:
-        began = time.perf_counter()
+    async def use(batcher: Numbers) -> int:
         with batcher.expecting():
             pass
-        assert (await batcher.submit(doubler.run, 1)).value == 2
-        return time.perf_counter() - began
+        return (await batcher.submit(doubler.run, 1)).value
 
-    assert run(use, wait_s=5.0) < 1.0
+    assert run(use, wait_s=NEVER_S) == 2
 
 
 def test_a_request_waits_for_one_that_is_being_decoded_and_shares_its_batch() -> None:
@@ -78,32 +90,43 @@ def test_a_request_waits_for_one_that_is_being_decoded_and_shares_its_batch() ->
         await batcher.submit(doubler.run, 1)
         await task
 
-    run(use, wait_s=5.0)
+    run(use, wait_s=NEVER_S)
     assert doubler.batches == [[1, 2]]
 
 
-def test_no_request_waits_longer_than_the_deadline_for_another() -> None:
+def test_no_request_waits_longer_than_the_deadline_for_others_however_many_come_and_go() -> None:
     doubler = Doubler()
 
+    async def come_and_go(batcher: Numbers) -> None:
+        while True:
+            with batcher.expecting():
+                await asyncio.sleep(0.01)
+
     async def use(batcher: Numbers) -> float:
-        with batcher.expecting():
+        others = asyncio.create_task(come_and_go(batcher))
+        with batcher.expecting():  # this one never comes
             began = time.perf_counter()
             await batcher.submit(doubler.run, 1)
-            return time.perf_counter() - began
+            waited = time.perf_counter() - began
+        others.cancel()
+        return waited
 
-    assert 0.04 <= run(use, wait_s=0.05) < 1.0
+    assert run(use, wait_s=0.05) >= 0.04
 
 
 def test_what_comes_while_the_model_works_is_the_next_batch() -> None:
-    doubler = Doubler(seconds=0.05)
+    held = Held()
 
     async def use(batcher: Numbers) -> None:
-        first = asyncio.create_task(batcher.submit(doubler.run, 0))
-        await asyncio.sleep(0.01)
-        await asyncio.gather(first, *(batcher.submit(doubler.run, i) for i in range(1, 4)))
+        first = asyncio.create_task(batcher.submit(held.run, 0))
+        assert await asyncio.to_thread(held.began.wait, PATIENCE_S)
+        others = [asyncio.create_task(batcher.submit(held.run, i)) for i in range(1, 4)]
+        await asyncio.sleep(0)  # they are in the queue
+        held.go.set()
+        await asyncio.gather(first, *others)
 
     run(use)
-    assert doubler.batches == [[0], [1, 2, 3]]
+    assert held.batches == [[0], [1, 2, 3]]
 
 
 @settings(max_examples=25)
@@ -143,18 +166,19 @@ def test_requests_of_two_models_never_share_a_batch() -> None:
 
 
 def test_a_request_whose_client_gave_up_is_not_predicted() -> None:
-    doubler = Doubler(seconds=0.05)
+    held = Held()
 
     async def use(batcher: Numbers) -> None:
-        first = asyncio.create_task(batcher.submit(doubler.run, 0))
-        await asyncio.sleep(0.01)
+        first = asyncio.create_task(batcher.submit(held.run, 0))
+        assert await asyncio.to_thread(held.began.wait, PATIENCE_S)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(batcher.submit(doubler.run, 1), 0.005)
+            await asyncio.wait_for(batcher.submit(held.run, 1), 0.005)
+        held.go.set()
         await first
-        await batcher.submit(doubler.run, 2)
+        await batcher.submit(held.run, 2)
 
     run(use)
-    assert doubler.batches == [[0], [2]]
+    assert held.batches == [[0], [2]]
 
 
 def test_a_model_that_loses_an_answer_fails_every_request_it_lost() -> None:
