@@ -31,9 +31,30 @@ def load(folder: Path) -> Predictor:
     return {"14": TinyPredictor(float("nan")), "15": Wordy()}.get(folder.name, TinyPredictor(float(folder.name)))
 
 
+class Clock:
+    """What the watcher takes for the time: it goes on when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def watcher(shelf: Shelf) -> Watcher:
-    return Watcher("tiny", shelf, EndpointConfig(retry_refused_s=0.05), load)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("service.endpoint.watcher.time", clock)
+    return clock
+
+
+@pytest.fixture
+def watcher(shelf: Shelf, clock: Clock) -> Watcher:
+    del clock
+    return Watcher("tiny", shelf, EndpointConfig(retry_refused_s=30), load)
 
 
 def serving(watcher: Watcher) -> int:
@@ -81,18 +102,20 @@ def test_a_bad_version_is_refused_with_its_reason_and_the_old_one_goes_on(
     assert reason in watcher.refused.reason
 
 
-def test_a_refused_version_is_tried_again_after_ever_longer_pauses(watcher: Watcher, shelf: Shelf) -> None:
+def test_a_refused_version_is_tried_again_after_ever_longer_pauses(
+    watcher: Watcher, shelf: Shelf, clock: Clock
+) -> None:
     shelf.number = 13
-    for _ in range(20):
+    for attempts, pause_s in enumerate((30, 60, 120), start=1):
+        for _ in range(5):
+            watcher.poll()
+        assert shelf.fetched == [13] * attempts
+        assert watcher.refused is not None
+        assert (watcher.refused.attempts, watcher.refused.retry_at - clock.now) == (attempts, pause_s)
+        clock.now += pause_s - 1
         watcher.poll()
-    assert shelf.fetched == [13]
-    time.sleep(0.06)
-    for _ in range(20):
-        watcher.poll()
-    assert shelf.fetched == [13, 13]
-    assert watcher.refused is not None
-    assert watcher.refused.attempts == 2
-    assert watcher.refused.retry_at - time.monotonic() > 0.06
+        assert shelf.fetched == [13] * attempts
+        clock.now += 1
 
 
 def test_a_good_version_after_a_refused_one_is_taken_at_once(watcher: Watcher, shelf: Shelf) -> None:
@@ -149,13 +172,14 @@ def test_a_fresh_replica_serves_the_champion_before_where_the_present_one_is_bad
     assert watcher.refused.version == 13
 
 
-def test_a_champion_that_never_loads_is_withdrawn_after_its_attempts(shelf: Shelf) -> None:
-    watcher = Watcher("tiny", shelf, EndpointConfig(retry_refused_s=0.001, withdraw_after=3), load)
+def test_a_champion_that_never_loads_is_withdrawn_after_its_attempts(
+    watcher: Watcher, shelf: Shelf, clock: Clock
+) -> None:
     watcher.poll()
     shelf.promote(13)
     for _ in range(12):
         watcher.poll()
-        time.sleep(0.002)
+        clock.now += 60
     assert (serving(watcher), shelf.number, watcher.refused) == (1, 1, None)
     assert shelf.fetched.count(13) == 3
     assert "it could not be loaded 3 times: FileNotFoundError" in shelf.withdrawn[13]
@@ -194,7 +218,7 @@ def test_where_two_were_promoted_within_one_poll_the_way_back_is_ready_with_the_
 
 
 def test_a_fresh_replica_makes_the_way_back_ready_and_says_nothing_of_one_that_does_not_load(
-    watcher: Watcher, shelf: Shelf
+    watcher: Watcher, shelf: Shelf, clock: Clock
 ) -> None:
     shelf.number, shelf.former = 2, 1
     watcher.poll()
@@ -202,5 +226,6 @@ def test_a_fresh_replica_makes_the_way_back_ready_and_says_nothing_of_one_that_d
     shelf.number, shelf.former = 3, 13
     for _ in range(5):
         watcher.poll()
-        time.sleep(0.06)
+        clock.now += 600
+    assert shelf.fetched.count(13) == 5
     assert (serving(watcher), watcher.refused, shelf.withdrawn) == (3, None, {})

@@ -100,13 +100,13 @@ class Shelf:
 
     def withdraw(self, version: int, reason: str, former: int | None) -> None:
         del former
+        if version not in (self.challenger, self.number):
+            return
+        self.withdrawn[version] = reason  # first: who sees another champion may ask why
         if version == self.challenger:
             self.challenger = self.rollout = None
-        elif version == self.number:
-            self.number, self.former = self.former, None
         else:
-            return
-        self.withdrawn[version] = reason
+            self.number, self.former = self.former, None
 
     def folder(self, version: int) -> Path:
         self.fetched.append(version)
