@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,21 +39,16 @@ def maker_class() -> Any:
     return ray.remote(num_cpus=0)(Maker)
 
 
-# A job that dies while an actor of it makes one reservation after another.
+# A job that dies with an actor of its own, and says which one that was.
 DYING = """
-import os, time, ray
-from ray.util import placement_group
+import os, ray
 ray.init(log_to_driver=False, logging_level="ERROR")
-@ray.remote(num_cpus=0, max_concurrency=4)
+@ray.remote(num_cpus=0)
 class Maker:
-    def go_on(self):
-        while True:
-            placement_group([{"CPU": 0.001}])
+    def who(self):
+        return ray.get_runtime_context().get_actor_id()
 maker = Maker.remote()
-ray.get(maker.__ray_ready__.remote())
-for _ in range(4):
-    maker.go_on.remote()
-time.sleep(0.2)
+print(ray.get(maker.who.remote()), flush=True)
 os._exit(1)
 """
 
@@ -100,17 +95,52 @@ def test_a_reservation_that_was_made_after_its_job_had_died_is_kept_while_its_ma
     assert states()[held] == "CREATED"
 
 
-@pytest.mark.slow
+def until_orphaned() -> set[str]:
+    deadline = time.monotonic() + 60.0
+    while not (found := orphaned()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def reserve_for(job: str, actor: str, address: str) -> str:
+    """What of an actor's last request comes to Ray only after its job and itself are dead."""
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray._raylet import JobID, PlacementGroupID
+    from ray.core.generated.common_pb2 import Bundle, PlacementGroupSpec
+    from ray.core.generated.gcs_service_pb2 import CreatePlacementGroupRequest
+    from ray.core.generated.gcs_service_pb2_grpc import PlacementGroupInfoGcsServiceStub
+
+    made = PlacementGroupID.of(JobID(bytes.fromhex(job)))
+    bundle = Bundle(unit_resources={"CPU": 1.0})
+    bundle.bundle_id.placement_group_id = made.binary()
+    spec = PlacementGroupSpec(placement_group_id=made.binary(), bundles=[bundle])
+    spec.creator_job_id, spec.creator_actor_id = bytes.fromhex(job), bytes.fromhex(actor)
+    with init_grpc_channel(address) as line:
+        asked = CreatePlacementGroupRequest(placement_group_spec=spec)
+        PlacementGroupInfoGcsServiceStub(line).CreatePlacementGroup(asked, timeout=60)
+    return str(made.hex())
+
+
 def test_what_a_dead_job_left_that_died_while_it_reserved_is_given_back(environment: dict[str, str]) -> None:
-    for _ in range(12):  # Ray misses one in many of these deaths, not in each
-        subprocess.run([sys.executable, "-c", DYING], env=environment, capture_output=True, timeout=60, check=False)
-        time.sleep(2.0)  # what Ray gives back by itself
-        if left := orphaned():
-            break
-    else:
-        pytest.fail("Ray gives back by itself now what a dead job left: `orphans` may not be needed any more")
-    release_orphans()
-    assert {states()[name] for name in left} == {"REMOVED"}
+    before = orphans._dead_jobs()
+    died = subprocess.run(
+        [sys.executable, "-c", DYING], env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    actor = died.stdout.strip()
+    until(lambda: orphans._dead_jobs() - before and orphans._is_dead(bytes.fromhex(actor)))
+    (job,) = orphans._dead_jobs() - before
+    left = reserve_for(job, actor, environment["RAY_ADDRESS"])
+    until(lambda: states()[left] == "CREATED")
+    assert orphaned() == {left}, "Ray gives it back by itself now: `orphans` may not be needed any more"
+    assert release_orphans() == 1
+    assert states()[left] == "REMOVED"
+
+
+def until(ready: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -121,9 +151,7 @@ def left() -> str:
     maker = maker_class().remote()
     reserved = str(ray.get(maker.reserve.remote()))
     ray.kill(maker)
-    deadline = time.monotonic() + 30.0
-    while not orphaned() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(orphaned)
     return reserved
 
 
