@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
+from ray_head import until_it_takes_drivers
 
 from fusegpt.experiment import Resources
 from service.cluster.job_runner import RayJobRunner
@@ -21,16 +24,23 @@ from service.cluster.prestart import WARM, prestart
 from service.jobs.job import Job, now
 from service.settings import Settings
 
+PATIENCE_S = 120.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that a busy raylet answers late is no reason to do without: only the tests have to know."""
+    monkeypatch.setattr("service.cluster.prestart.ASK_S", PATIENCE_S)
+    monkeypatch.setattr("service.cluster.dashboard.TIMEOUT_S", PATIENCE_S)
+
 
 def processes() -> set[int]:
-    """Those that Ray started for a driver which asked for WARM."""
+    """Those that a Ray of this process started for a driver which asked for WARM."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and os.fsencode(WARM) in (entry / "environ").read_bytes():
-                found.add(int(entry.name))
-        except OSError:
-            continue
+    for process in psutil.Process().children(recursive=True):
+        with suppress(OSError):
+            if os.fsencode(WARM) in Path(f"/proc/{process.pid}/environ").read_bytes():
+                found.add(process.pid)
     return found
 
 
@@ -65,7 +75,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
     with _head(serve=False, dashboard=True, cpus=1) as started:
-        yield {**token, "RAY_ADDRESS": started["address"], "RAY_API_SERVER_ADDRESS": started["dashboard_url"]}
+        told = {**token, "RAY_ADDRESS": started["address"], "RAY_API_SERVER_ADDRESS": started["dashboard_url"]}
+        until_it_takes_drivers(Settings.read(told))
+        yield told
 
 
 @pytest.mark.ray
@@ -93,7 +105,7 @@ T = TypeVar("T")
 
 def until(look: Callable[[], T]) -> T:
     """What there is to see, as soon as there is something."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return seen

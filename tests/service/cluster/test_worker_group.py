@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from real_trials import free_again, tiny
 from standin import METRIC, Notes, search_of
@@ -116,8 +118,9 @@ def test_a_cancelled_trial_of_two_workers_gives_its_cpus_to_the_next(settings: S
 
 
 def _a_worker() -> int:
-    """The process of a Ray Train worker of this user, by the name that Ray gives it."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and b"ray::RayTrainWorker" in (entry / "cmdline").read_bytes():
-            return int(entry.name)
+    """A process of a Ray Train worker of our own Ray, by the name that Ray gives it."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(OSError):  # it has ended since
+            if b"ray::RayTrainWorker" in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                return process.pid
     raise AssertionError("no worker runs")
