@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from job_factory import job
 
+from service.jobs import dispatcher as dispatching
+from service.jobs import worker
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.job import Job
 from service.jobs.local_runner import LocalRunner
@@ -22,6 +25,7 @@ from service.jobs.state import JobState
 from service.jobs.store import JobStore, amend, open_store
 from service.settings import Settings
 
+PATIENCE_S = 120.0
 STANDIN = (sys.executable, str(Path(__file__).parent / "standin_worker.py"))
 
 
@@ -48,7 +52,7 @@ def runner(settings: Settings) -> Iterator[LocalRunner]:
 
 def until(store: JobStore, dispatcher: Dispatcher, job: Job, *states: JobState) -> Job:
     """Take turns until the job is in one of the states."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         dispatcher.turn()
         present = store.get(job.id)
@@ -59,7 +63,7 @@ def until(store: JobStore, dispatcher: Dispatcher, job: Job, *states: JobState) 
 
 
 def when(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not ready():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -94,10 +98,9 @@ def test_a_paused_job_keeps_its_trials_and_goes_on(
     dispatcher, asked = Dispatcher(store, runner), store.submit(job("restful"))
     until(store, dispatcher, asked, "running")
     when(lambda: store.trials(asked.id))
+    monkeypatch.setattr(runner, "kill", lambda _: pytest.fail("its process was ended"))
     amend(store, asked.id, lambda _: {"state": "pausing"})
-    began = time.monotonic()
     paused = until(store, dispatcher, asked, "paused")
-    assert time.monotonic() - began < 5
     when(lambda: runner.life(paused) == "gone")
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "")
     amend(store, asked.id, lambda _: {"state": "queued"})
@@ -123,16 +126,16 @@ def test_a_job_that_has_ended_and_is_queued_again_goes_on_in_another_process(
     assert b"searching again, resume=True" in runner.read_log(ended, 0)
 
 
-def test_a_stopped_job_is_stopped_within_seconds(
+def test_a_stopped_job_hears_it_and_is_stopped(
     store: JobStore, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert worker.LISTEN_S < 1
+    monkeypatch.setattr(runner, "kill", lambda _: pytest.fail("its process was ended"))
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "endless")
     dispatcher, asked = Dispatcher(store, runner), store.submit(job())
     running = until(store, dispatcher, asked, "running")
     amend(store, asked.id, lambda _: {"state": "stopping", "reason": "stopped by ann"})
-    began = time.monotonic()
     ended = until(store, dispatcher, asked, "stopped")
-    assert time.monotonic() - began < 5
     assert ended.reason == "stopped by ann"
     when(lambda: runner.life(running) == "gone")
 
@@ -206,6 +209,9 @@ def test_an_unreachable_cluster_is_asked_again_later(
     dispatcher, asked = Dispatcher(store, runner), store.submit(job())
     until(store, dispatcher, asked, "running", "starting")
     when(lambda: store.get(asked.id).state == "queued")
+    again_at = store.get(asked.id).not_before
+    assert again_at is not None
+    monkeypatch.setattr(dispatching, "now", lambda: again_at - timedelta(seconds=1))
     dispatcher.turn()
     waiting = store.get(asked.id)
     assert waiting.state == "queued"
