@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_S, wait_for
 from starlette.testclient import TestClient
 from tiny_model import Arrays, Shelf, TinyPredictor, form
 
@@ -23,22 +24,34 @@ from service.endpoint.shadow import differences
 from service.endpoint.watcher import Watcher
 from service.registry import Rollout
 
-# On a busy machine a request of a millisecond may take fifty: who only answers is not slow, who dawdles is.
-GUARD = GuardConfig(min_requests=10, latency_ms=100)
-CONFIG = EndpointConfig(poll_s=0.02, max_batch_size=4, shadow_queue=4, guard=GUARD)
+CONFIG = EndpointConfig(
+    poll_s=0.02, timeout_s=PATIENCE_S, max_batch_size=4, shadow_queue=4, guard=GuardConfig(min_requests=10)
+)
 CANARY = Rollout(mode="canary", share=0.25)
 SHADOW = Rollout(mode="shadow")
 Mood = Callable[[list[Arrays]], list[Arrays]]
 
 
-class Moody(TinyPredictor):
-    """Passes its trial; then its mood may change."""
+class Clock:
+    """What a model's work is timed by. A busy machine makes nobody slow: only the models move it."""
 
-    def __init__(self, factor: float) -> None:
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Moody(TinyPredictor):
+    """Passes its trial; then its mood may change. Each batch takes it 10 ms, or as long as its mood makes it."""
+
+    def __init__(self, factor: float, clock: Clock) -> None:
         super().__init__(factor)
+        self.clock = clock
         self.mood: Mood = lambda answers: answers
+        self.takes_s = 0.01
 
     def predict(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays]:
+        self.clock.now += self.takes_s
         return self.mood(super().predict(inputs))
 
 
@@ -50,17 +63,14 @@ def answers_nan(answers: list[Arrays]) -> list[Arrays]:
     return [{**answer, "steer": np.full(1, np.nan, np.float32)} for answer in answers]
 
 
-def dawdles(answers: list[Arrays]) -> list[Arrays]:
-    time.sleep(0.15)
-    return answers
-
-
 MODELS: dict[int, Moody] = {}
 
 
 @pytest.fixture
-def engine(shelf: Shelf) -> Engine:
-    MODELS.update({number: Moody(float(number)) for number in (1, 2, 3)})
+def engine(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    clock = Clock()
+    monkeypatch.setattr("service.endpoint.batcher.time", clock)
+    MODELS.update({number: Moody(float(number), clock) for number in (1, 2, 3)})
     return Engine(Watcher("tiny", shelf, CONFIG, lambda folder: MODELS[int(folder.name)]), CONFIG)
 
 
@@ -68,13 +78,6 @@ def engine(shelf: Shelf) -> Engine:
 def client(engine: Engine) -> Iterator[TestClient]:
     with TestClient(create_app(engine)) as client:
         yield client
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.01)
 
 
 def who(client: TestClient, count: int, headers: Mapping[str, str] | None = None) -> Counter[int]:
@@ -168,10 +171,10 @@ def test_a_new_champion_that_is_slower_beyond_its_limit_is_rolled_back(
 ) -> None:
     who(client, 30)
     crown(shelf, engine, 2)
-    MODELS[2].mood = dawdles
+    MODELS[2].takes_s = 0.03
     who(client, 12)
     wait_for(lambda: shelf.number == 1)
-    assert "for batches of the same size" in shelf.withdrawn[2]
+    assert shelf.withdrawn[2] == "its p95 is 3.0x that of version 1 for batches of the same size"
     assert who(client, 3) == {1: 3}
 
 
@@ -179,7 +182,8 @@ def test_a_bad_request_is_never_the_versions_failure(client: TestClient, engine:
     crown(shelf, engine, 2)
     for _ in range(20):
         assert client.post("/v1/predict", files=form(speed_mps=(None, "-1"))).status_code == 422
-    time.sleep(0.1)
+    looks = shelf.asked
+    wait_for(lambda: shelf.asked > looks + 2)  # each comes after a judgement
     assert (engine.served().version, shelf.withdrawn) == (2, {})
 
 
@@ -200,19 +204,17 @@ def test_a_registry_that_is_down_does_not_hold_up_the_way_back(
 
 def test_a_shadow_answers_nobody_and_its_differences_are_told(client: TestClient, engine: Engine, shelf: Shelf) -> None:
     put(shelf, engine, 3, SHADOW)
-    for _ in range(20):
-        assert who(client, 1) == {1: 1}
-        time.sleep(0.01)
 
     def shadow() -> dict[str, Any]:
         champion, challenger = client.get("/v2/models/tiny/stats").json()["model_stats"]
         assert (champion["version"], challenger["version"]) == ("1", "3")
         return dict(challenger["shadow"])
 
-    wait_for(lambda: shadow()["compared"] + shadow()["dropped"] == 20)
+    for number in range(1, 21):
+        assert who(client, 1) == {1: 1}
+        wait_for(lambda number=number: shadow()["compared"] == number)
     told = shadow()
-    assert told["failed"] == 0
-    assert told["compared"] > 10
+    assert (told["failed"], told["dropped"]) == (0, 0)
     assert told["differences"]["waypoints"] == {"mean": pytest.approx(1.0), "max": pytest.approx(2.0)}
     assert told["differences"]["steer"] == {"mean": 0.0, "max": 0.0}
     assert client.post("/v2/models/tiny/versions/3/infer", content=b"{}").status_code == 404
@@ -222,21 +224,23 @@ def test_a_shadow_that_hangs_or_fails_delays_and_fails_no_request(
     client: TestClient, engine: Engine, shelf: Shelf
 ) -> None:
     put(shelf, engine, 3, SHADOW)
-    asked: list[str] = []
+    go = threading.Event()
 
     def hangs_then_raises(_: list[Arrays]) -> list[Arrays]:
-        asked.append("once more")
-        time.sleep(1.0)
+        assert go.wait(PATIENCE_S)
         raise RuntimeError("out of luck")
 
+    def lost(reason: str) -> float:
+        told = f'fusegpt_shadow_lost_total{{model="tiny",reason="{reason}",version="3"}} '
+        return sum(float(line[len(told) :]) for line in client.get("/metrics").text.splitlines() if told in line)
+
     MODELS[3].mood = hangs_then_raises
-    began = time.monotonic()
     assert who(client, 30) == {1: 30}
-    assert time.monotonic() - began < 10
-    wait_for(lambda: len(asked) >= 2)
-    text = client.get("/metrics").text
-    assert 'fusegpt_shadow_lost_total{model="tiny",reason="dropped",version="3"}' in text
-    assert 'fusegpt_shadow_lost_total{model="tiny",reason="failed",version="3"}' in text
+    assert lost("dropped") >= 25, "one hangs, four wait behind it"
+    assert lost("failed") == 0
+    go.set()
+    wait_for(lambda: lost("failed") + lost("dropped") == 30)
+    assert lost("failed") > 0
 
 
 def test_texts_differ_or_do_not_and_another_shape_is_an_error() -> None:
