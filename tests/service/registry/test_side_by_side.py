@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import torch
 import experiments
 from fusegpt.signature import Signature, Tensor
 from fusegpt.training.checkpoint import Scores, save_best
+from service.registry import side_by_side
 from service.registry.gate import GateConfig
 from service.registry.side_by_side import breaks, checks, compare, in_turns
 
@@ -20,7 +21,32 @@ WAY = Tensor(name="waypoints", dtype="float32", shape=(4, 2))
 SIGNATURE = Signature(inputs=(IMAGE, SPEED), outputs=(WAY,))
 
 
-def test_a_model_beside_itself_is_as_fast_as_large_and_takes_the_same(tmp_path: Path) -> None:
+class Clock:
+    """Goes as what is timed says, or by a millisecond at each look."""
+
+    def __init__(self) -> None:
+        self.now, self.step_s = 0.0, 0.0
+
+    def perf_counter(self) -> float:
+        self.now += self.step_s
+        return self.now
+
+    def takes(self, seconds: float) -> Callable[[], None]:
+        def call() -> None:
+            self.now += seconds
+
+        return call
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(side_by_side, "time", clock)
+    return clock
+
+
+def test_a_model_beside_itself_is_as_fast_as_large_and_takes_the_same(tmp_path: Path, clock: Clock) -> None:
+    clock.step_s = 0.001
     torch.set_num_threads(1)
     experiment = experiments.load("row_classifier")
     model = experiment.task.build(experiment).build_model()
@@ -28,15 +54,22 @@ def test_a_model_beside_itself_is_as_fast_as_large_and_takes_the_same(tmp_path: 
     found = compare(tmp_path / "best", tmp_path / "best", GateConfig(latency_turns=9))
     assert (found.size, found.breaks) == (found.champion_size, "")
     assert found.size.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert 0.5 < found.slower < 2
+    assert (found.forward_ms, found.slower) == (pytest.approx(1.0), pytest.approx(1.0))
     assert [check.name for check in checks(found, GateConfig(latency_ratio=3))] == ["latency", "size", "signature"]
 
 
-def test_turns_see_the_same_moments_and_end_in_time() -> None:
-    turns = in_turns(lambda: time.sleep(0.02), lambda: time.sleep(0.001), GateConfig(latency_turns=7))
-    assert len(turns) == 7
-    assert sorted(new / old for new, old in turns)[3] > 1.5
-    assert len(in_turns(lambda: time.sleep(0.01), lambda: None, GateConfig(latency_s=0.001))) == 3
+def test_turns_time_each_of_the_two_and_end_in_time(clock: Clock) -> None:
+    turns = in_turns(clock.takes(0.02), clock.takes(0.001), GateConfig(latency_turns=7))
+    assert turns == [(pytest.approx(0.02), pytest.approx(0.001))] * 7
+    assert len(in_turns(clock.takes(2.0), clock.takes(0.0), GateConfig(latency_s=9.0))) == 5
+    assert len(in_turns(clock.takes(60.0), clock.takes(0.0), GateConfig(latency_s=9.0))) == 3
+
+
+@pytest.mark.usefixtures("clock")
+def test_turns_see_the_same_moments() -> None:
+    order: list[str] = []
+    in_turns(lambda: order.append("new"), lambda: order.append("old"), GateConfig(latency_turns=4))
+    assert "".join(name[0] for name in order[4:]) == "noonnoon"
 
 
 @pytest.mark.parametrize(

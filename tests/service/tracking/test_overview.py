@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -25,6 +26,12 @@ from service.tracking.pictures import Sketcher
 from service.tracking.store import connect
 
 RNG = np.random.default_rng(1)
+
+
+@pytest.fixture(autouse=True)
+def same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tests ran before, and however many."""
+    monkeypatch.setattr(sys.modules[__name__], "RNG", np.random.default_rng(1))
 
 
 def score(drawn: dict[str, Any]) -> float:
@@ -206,7 +213,7 @@ def test_pictures_are_drawn_while_the_search_goes_on_and_seldom(
         tracker.trial_started(trial)
         tracker.trial_reported(trial)
         tracker.trial_ended(trial)
-        assert drawn_once.wait(5)
+        assert drawn_once.wait(60)
     tracker.close()
     assert seen[0][0] == 1
     assert list(seen[0][1]) == ["t0"]
@@ -242,12 +249,12 @@ def test_a_sketcher_that_is_drawing_is_waited_for_and_then_done() -> None:
 
     def draw() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
         ended.append(time.monotonic())
 
     sketcher = Sketcher(draw, pause_s=0.0)
     sketcher.nudge()
-    assert begun.wait(5)
+    assert begun.wait(60)
     sketcher.nudge()
     go_on.set()
     sketcher.close()
