@@ -21,6 +21,7 @@ from service.events import Search, Trial
 from service.registry import Registry
 from service.settings import Settings
 from service.tracking import History, Tracker
+from service.tracking import tracker as tracker_module
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +38,14 @@ def server(settings: Settings, port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
@@ -66,8 +67,9 @@ def model(trial: Trial) -> Path:
 
 
 def test_a_server_that_comes_up_late_gets_the_whole_search_with_its_pictures(
-    settings: Settings, search: Search, trial: Trial
+    settings: Settings, search: Search, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tracker_module, "WAIT_AWAY_S", 60.0)
     port = free_port()
     remote = settings.model_copy(update={"tracking_uri": f"http://127.0.0.1:{port}"})
     (trial.folder / "pictures").mkdir(parents=True)
