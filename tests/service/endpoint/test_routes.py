@@ -6,7 +6,6 @@ import asyncio
 import io
 import struct
 import threading
-import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S, wait_for
 from PIL import Image
 from starlette.testclient import TestClient
 from tiny_model import SIGNATURE, Shelf, TinyPredictor, form, png, sweep
@@ -351,28 +351,29 @@ class Stuck(TinyPredictor):
         self.go.set()
 
     def predict(self, inputs: Any) -> Any:
-        self.go.wait(10)
+        assert self.go.wait(PATIENCE_S)
         return super().predict(inputs)
 
 
 @pytest.fixture
-def stuck(client_of: Callable[[Engine], TestClient]) -> Iterator[tuple[Stuck, TestClient]]:
-    """A model that does not answer, behind a queue of two and short limits of time."""
+def stuck(client_of: Callable[[Engine], TestClient]) -> Iterator[tuple[Stuck, Engine, TestClient]]:
+    """A model that does not answer, behind a queue of two."""
     predictor = Stuck()
-    config = EndpointConfig(max_queue=2, timeout_s=0.5, read_timeout_s=0.1, max_batch_size=1)
+    config = EndpointConfig(max_queue=2, timeout_s=PATIENCE_S, max_batch_size=1)
     engine = Engine(Watcher("tiny", Shelf(), config, load=lambda _: predictor), config)
     client = client_of(engine)
     predictor.go.clear()
-    yield predictor, client
+    yield predictor, engine, client
     predictor.go.set()
 
 
-def test_beyond_the_queue_a_request_is_turned_away_with_a_time_to_come_back(stuck: tuple[Stuck, TestClient]) -> None:
-    predictor, client = stuck
+def test_beyond_the_queue_a_request_is_turned_away_with_a_time_to_come_back(
+    stuck: tuple[Stuck, Engine, TestClient],
+) -> None:
+    predictor, _, client = stuck
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(client.post, "/v1/predict", files=form()) for _ in range(2)]
-        while 'fusegpt_queue_requests{model="tiny"} 2.0' not in client.get("/metrics").text:
-            time.sleep(0.01)
+        wait_for(lambda: 'fusegpt_queue_requests{model="tiny"} 2.0' in client.get("/metrics").text)
         turned_away = client.post("/v1/predict", files=form())
         predictor.go.set()
         assert [answer.result().status_code for answer in waiting] == [200, 200]
@@ -382,11 +383,14 @@ def test_beyond_the_queue_a_request_is_turned_away_with_a_time_to_come_back(stuc
 
 
 def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
-    stuck: tuple[Stuck, TestClient],
+    stuck: tuple[Stuck, Engine, TestClient],
 ) -> None:
-    predictor, client = stuck
+    predictor, engine, client = stuck
+    patient = engine.config
+    engine.config = patient.model_copy(update={"timeout_s": 0.1})
     for _ in range(3):  # more than the queue holds
-        assert "within 0.5 s" in refusal(client.post("/v1/predict", files=form()), 504, "")
+        assert "within 0.1 s" in refusal(client.post("/v1/predict", files=form()), 504, "")
+    engine.config = patient
     predictor.go.set()
     assert client.post("/v1/predict", files=form()).status_code == 200
 
@@ -397,7 +401,7 @@ def test_a_client_that_does_not_send_its_request_is_given_up(config: EndpointCon
 
     async def never() -> AsyncIterator[bytes]:
         yield b"--b"
-        await asyncio.sleep(10)
+        await asyncio.Event().wait()
 
     with pytest.raises(ProblemError) as caught:
         asyncio.run(engine.read(lambda: read_form(BOUNDARY, never(), config)))
