@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from starlette.testclient import TestClient
 from tiny_model import Shelf, TinyPredictor, form
 
@@ -27,7 +28,9 @@ def predictor() -> TinyPredictor:
 
 @pytest.fixture
 def config() -> EndpointConfig:
-    return EndpointConfig(max_body_mb=4, max_points=1000, max_image_mpx=0.5, poll_s=0.01, max_batch_size=4)
+    return EndpointConfig(
+        max_body_mb=4, max_points=1000, max_image_mpx=0.5, poll_s=0.01, max_batch_size=4, timeout_s=PATIENCE_S
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE_S
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 from tiny_model import Shelf
@@ -83,7 +84,7 @@ def test_a_swap_changes_the_version_and_no_engine_the_answers(folders: Folders, 
     if name == "auto":
         pytest.importorskip("openvino", reason="openvino is not installed")
     folders.number = 1
-    config = EndpointConfig(engine=name, max_batch_size=2, poll_s=0.01)
+    config = EndpointConfig(engine=name, max_batch_size=2, poll_s=0.01, timeout_s=PATIENCE_S)
     load = partial(load_predictor, engine=config.engine)
     engine = Engine(Watcher("tiny", folders, config, load), config)
     inputs = request_of(1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE_S
 from starlette.testclient import TestClient
 
 import experiments
@@ -27,6 +28,7 @@ triton: Any = pytest.importorskip("tritonclient.http", reason="tritonclient[http
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 
@@ -61,7 +63,7 @@ def test_a_smoke_run_becomes_a_champion_that_answers_as_the_model_itself(name: s
 @contextmanager
 def served(name: str, settings: Settings) -> Iterator[TestClient]:
     """The endpoint of this experiment's champion, in process."""
-    config = EndpointConfig(max_batch_size=2)
+    config = EndpointConfig(max_batch_size=2, timeout_s=PATIENCE_S)
     engine = Engine(Watcher(name, RegistryChampions(settings, name), config), config)
     with TestClient(create_app(engine)) as client:
         yield client

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
+from patience import PATIENCE_S
 from starlette.testclient import TestClient
 from tiny_model import SIGNATURE, Shelf, TinyPredictor, form, png, sweep
 
@@ -30,7 +31,7 @@ from service.endpoint.oip.datatypes import HEADER_LENGTH
 from service.endpoint.oip.writing import written
 from service.endpoint.watcher import Watcher
 
-CONFIG = EndpointConfig(max_body_mb=1, max_points=1000, max_image_mpx=0.5, max_batch_size=4)
+CONFIG = EndpointConfig(max_body_mb=1, max_points=1000, max_image_mpx=0.5, max_batch_size=4, timeout_s=PATIENCE_S)
 RIGHT: dict[str, Any] = {"image": png(), "sweep": sweep(), "speed_mps": 5.5, "target_point": (1.0, 0.0)}
 FAST = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -214,6 +215,7 @@ def test_json_nested_beyond_reason_is_a_400(fuzzed: TestClient) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_inputs_that_follow_the_readers_own_branches_find_nothing_either(tmp_path: Path) -> None:
     """By atheris, guided by coverage, for some inputs; run it for longer by hand after a change of a reader."""
     program = Path(__file__).parent / "guided_fuzzing.py"
@@ -228,7 +230,7 @@ def test_inputs_that_follow_the_readers_own_branches_find_nothing_either(tmp_pat
         "-seed=1",
         f"-rss_limit_mb={limit_mb}",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     # What was raised is on the standard output; the other holds libFuzzer's own words.
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-500:]}"
     runs = re.search(r"Done (\d+) runs", done.stderr)

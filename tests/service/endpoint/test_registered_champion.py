@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE_S
 from starlette.testclient import TestClient
 from tiny_model import png
 
@@ -38,7 +39,7 @@ def test_the_champion_of_the_registry_answers_a_form(tmp_path: Path) -> None:
     version = Registry(settings).register(NAME, folder, run, {"val/ade_m": 1.5})
     client.set_registered_model_alias(NAME, "champion", str(version.number))
 
-    config = EndpointConfig(max_batch_size=2)
+    config = EndpointConfig(max_batch_size=2, timeout_s=PATIENCE_S)
     engine = Engine(Watcher(NAME, RegistryChampions(settings, NAME), config), config)
     points = np.random.default_rng(0).uniform(-20, 20, (500, 4)).astype(np.float32)
     form = {
