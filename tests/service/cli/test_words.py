@@ -73,15 +73,18 @@ def test_a_misspelt_setting_is_a_usage_error_that_suggests(capsys: pytest.Captur
 
 
 def test_help_is_there_in_a_third_of_a_second() -> None:
-    """Processor time, not the clock's: other work on the machine must not decide it."""
+    """Of a machine that adds a million squares in a tenth: neither other work on it nor a slower processor decides."""
     code = (
         "import contextlib, io, time\n"
         "from service.cli import main\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
-        "print(time.process_time())"
+        "took = time.process_time()\n"
+        "total = 0\n"
+        "for i in range(1_000_000): total += i * i\n"
+        "print(0.1 * took / (time.process_time() - took))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.3
+    told = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    assert min(float(done.stdout) for done in told) < 0.3
 
 
 def test_to_ask_a_server_brings_in_nothing_that_only_a_server_needs() -> None:
