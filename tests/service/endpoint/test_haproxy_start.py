@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from patience import PATIENCE_S, wait_for
 
 from service.endpoint import haproxy_start, ingress
 
@@ -75,13 +75,13 @@ global
     tune.bufsize 16384
 defaults
     mode http
-    timeout connect 1s
-    timeout client 5s
-    timeout server 5s
+    timeout connect 60s
+    timeout client 60s
+    timeout server 60s
     retry-on conn-failure
     option redispatch 1
 frontend http_frontend
-    bind 127.0.0.1:{port}
+    bind fd@{door}
     default_backend replicas
 backend replicas
     http-reuse always
@@ -136,15 +136,12 @@ def through_haproxy(tmp_path: Path) -> Iterator[Callable[[type[BaseHTTPRequestHa
     with ExitStack() as ended:
 
         def start(other: type[BaseHTTPRequestHandler]) -> str:
-            port = ingress.free_port("127.0.0.1")
+            door = ended.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
             dying, living = (ended.enter_context(listening(kind)) for kind in (other, Living))
             configuration = tmp_path / "haproxy.cfg"
-            configuration.write_text(REAL.format(folder=tmp_path, port=port, dying=dying, living=living))
-            process = subprocess.Popen([ingress.launcher(tmp_path, str(binary), KEEP), "-db", "-f", str(configuration)])
-            ended.callback(process.wait)
-            ended.callback(process.kill)
-            wait_for(lambda: listens(port))
-            return f"http://127.0.0.1:{port}/"
+            configuration.write_text(REAL.format(folder=tmp_path, door=door.fileno(), dying=dying, living=living))
+            start_haproxy(ended, [ingress.launcher(tmp_path, str(binary), KEEP), "-db", "-f", configuration], door)
+            return url_of(door)
 
         yield start
 
@@ -153,33 +150,36 @@ def test_slow_and_half_sent_requests_end_in_time_and_are_in_nobodys_way(tmp_path
     binary = ingress.haproxy()
     if binary is None:
         pytest.skip("there is no haproxy binary")
-    port = ingress.free_port("127.0.0.1")
     with listening(Living) as one, listening(Living) as other, ExitStack() as ended:
+        door = ended.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
         haproxy_start.write_answers(tmp_path)
-        written = REAL.format(folder=tmp_path, port=port, dying=one, living=other)
+        written = REAL.format(folder=tmp_path, door=door.fileno(), dying=one, living=other)
         configuration = tmp_path / "haproxy.cfg"
         configuration.write_text(
             haproxy_start.revised(written, tmp_path, KEEP).replace(
-                "timeout http-request 30s", "timeout http-request 1s"
+                "timeout http-request 30s", "timeout http-request 4s"
             )
         )
-        process = subprocess.Popen([binary, "-db", "-f", str(configuration)])
-        ended.callback(process.wait)
-        ended.callback(process.kill)
-        wait_for(lambda: listens(port))
-        slow = [ended.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(100)]
+        start_haproxy(ended, [binary, "-db", "-f", configuration], door)
+        slow = [ended.enter_context(socket.create_connection(door.getsockname())) for _ in range(100)]
         for number, connection in enumerate(slow):
             head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
             connection.sendall(head + b"\r\nhalf" if number % 2 else head)
-        assert httpx2.post(f"http://127.0.0.1:{port}/", content=b"frame", timeout=5).text == "5"
+        assert httpx2.post(url_of(door), content=b"frame", timeout=PATIENCE_S).text == "5"
         for connection in slow:
-            connection.settimeout(5)
+            connection.settimeout(PATIENCE_S)
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def start_haproxy(ended: ExitStack, command: list[str | Path], door: socket.socket) -> None:
+    """HAProxy, on a socket that listens already: who comes before it is up waits for it, and nobody takes the port."""
+    process = subprocess.Popen(command, pass_fds=[door.fileno()])
+    ended.callback(process.wait)
+    ended.callback(process.kill)
+
+
+def url_of(door: socket.socket) -> str:
+    return f"http://127.0.0.1:{door.getsockname()[1]}/"
 
 
 @pytest.mark.parametrize("size", [0, 1000, 3_300_000], ids=["empty", "small", "a frame of 120,000 points"])
@@ -187,7 +187,7 @@ def test_what_a_dying_replica_had_taken_is_asked_again_of_another(
     through_haproxy: Callable[[type[BaseHTTPRequestHandler]], str], size: int
 ) -> None:
     url = through_haproxy(Dying)
-    with httpx2.Client(trust_env=False) as client:
+    with httpx2.Client(trust_env=False, timeout=PATIENCE_S) as client:
         for _ in range(4):
             answer = client.post(url, content=bytes(size))
             assert (answer.status_code, answer.text) == (200, str(size))
@@ -197,7 +197,7 @@ def test_where_no_replica_answers_a_client_is_told_to_come_again(
     through_haproxy: Callable[[type[BaseHTTPRequestHandler]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Living, "do_POST", Dying.do_POST)
-    answer = httpx2.post(through_haproxy(Dying), content=b"frame")
+    answer = httpx2.post(through_haproxy(Dying), content=b"frame", timeout=PATIENCE_S)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert answer.json()["detail"] == answer.json()["error"] == "no replica answers at this moment"
 
@@ -217,7 +217,7 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     configuration = tmp_path / "haproxy.cfg"
     configuration.write_text(CONFIGURATION)
     sleeper = tmp_path / "sleeper"
-    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.write_text("#!/bin/sh\nexec sleep 3600\n")
     sleeper.chmod(0o700)
     file = ingress.launcher(tmp_path, str(sleeper))
     start = f"import subprocess; print(subprocess.Popen([{str(file)!r}, '-f', {str(configuration)!r}]).pid, flush=True)"
@@ -230,15 +230,15 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.wait()
     parent.stdin.close()
     parent.stdout.close()
-    wait_for(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2])
+    wait_for(lambda: has_ended(child))
 
 
-def wait_for(condition: object, seconds: float = 5.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or waits for nothing but to be counted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_the_environment_is_as_before_once_the_head_has_started(tmp_path: Path) -> None:
