@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE_S = 60.0
+START_S = 180.0  # for a process that imports Ray and PyTorch
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:

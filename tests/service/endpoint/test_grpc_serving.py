@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_model import ShelfOnDisk
-from typed_model import RIGHT, TOKEN, given, headers, typed_endpoint, wait_for
+from patience import PATIENCE_S, START_S, wait_for
+from tiny_model import NEVER_SLOW, ShelfOnDisk
+from typed_model import RIGHT, TOKEN, given, headers, typed_endpoint
 
 from service.endpoint.config import EndpointConfig
 from service.endpoint.server import Endpoint
@@ -23,7 +24,12 @@ triton: Any = pytest.importorskip("tritonclient.grpc", reason="tritonclient is n
 triton_http: Any = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]  # noqa: E402
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ShelfOnDisk:
 
 @pytest.fixture(scope="module")
 def endpoint(shelf: ShelfOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    config = EndpointConfig(poll_s=0.2, max_body_mb=4, num_replicas=2, cpus_per_replica=0.5)
+    config = EndpointConfig(
+        poll_s=0.2, max_body_mb=4, num_replicas=2, cpus_per_replica=0.5, timeout_s=PATIENCE_S, guard=NEVER_SLOW
+    )
     with typed_endpoint(tmp_path_factory.mktemp("home"), shelf, config) as endpoint:
         yield endpoint
 
@@ -143,7 +151,7 @@ def test_a_stream_is_refused_at_once_with_a_sentence(client: Any) -> None:
     client.start_stream(callback, headers=headers())
     with suppress(InferenceServerException):  # the client's own, where the refusal is there before a request is
         client.async_stream_infer("typed", given(triton, RIGHT))
-    assert answered.wait(10)
+    assert answered.wait(PATIENCE_S)
     client.stop_stream()
     assert told[0] == (None, "streams are not offered; ask ModelInfer instead")
 
@@ -213,5 +221,5 @@ def test_a_killed_replicas_requests_are_answered_by_the_other(endpoint: Endpoint
         os.kill(victim, signal.SIGKILL)
         before = asking.processes[other]
         wait_for(lambda: asking.processes[other] > before + 50)
-        wait_for(lambda: len(asking.processes) == 3)
+        wait_for(lambda: len(asking.processes) == 3, START_S)
     assert asking.errors == Counter()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from tiny_model import ShelfOnDisk
 from typed_model import RIGHT, given, headers, typed_endpoint
 
@@ -23,7 +24,7 @@ def test_serves_own_proxy_answers_and_asks_for_tokens(tmp_path: Path, monkeypatc
     shelf = ShelfOnDisk(tmp_path)
     shelf.promote(1)
     with (
-        typed_endpoint(tmp_path, shelf, EndpointConfig(poll_s=0.2, max_body_mb=4)) as endpoint,
+        typed_endpoint(tmp_path, shelf, EndpointConfig(poll_s=0.2, max_body_mb=4, timeout_s=PATIENCE_S)) as endpoint,
         triton.InferenceServerClient(endpoint.grpc) as client,
     ):
         answer = client.infer("typed", given(triton, RIGHT), headers=headers())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,20 @@ import httpx2
 import numpy as np
 import pytest
 import tiny_model
-from tiny_model import ShelfOnDisk, TinyPredictor, form, png, sweep
+from patience import PATIENCE_S, START_S, wait_for
+from tiny_model import NEVER_SLOW, ShelfOnDisk, TinyPredictor, form, png, sweep
 
 from service.client import Client
 from service.endpoint.config import EndpointConfig
 from service.endpoint.server import serve
 from service.settings import Settings
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 RIGHT: dict[str, Any] = {"image": png(), "sweep": sweep(), "speed_mps": 5.5, "target_point": (1.0, 0.0)}
 
@@ -47,29 +52,23 @@ def url(shelf: ShelfOnDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         cloudpickle.register_pickle_by_value(module)
     shelf.promote(1)
     settings = Settings.read({"FUSEGPT_HOME": str(tmp_path_factory.mktemp("home")), "FUSEGPT_PORT": "0"})
-    config = EndpointConfig(poll_s=0.2, num_replicas=2, cpus_per_replica=0.5)
+    config = EndpointConfig(poll_s=0.2, num_replicas=2, cpus_per_replica=0.5, timeout_s=PATIENCE_S, guard=NEVER_SLOW)
     with serve(settings, "tiny", config, partial(ShelfOnDisk, shelf.root), load_telling_who) as endpoint:
         yield endpoint.url
     for module in modules:
         cloudpickle.unregister_pickle_by_value(module)
 
 
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.1)
-
-
 def who_answers(url: str, version: int) -> int:
     """The process that answered a request with this version; 0 for another version."""
-    body = httpx2.post(f"{url}/v1/predict", files=form(target_point=(None, "1,0"))).json()
+    body = httpx2.post(f"{url}/v1/predict", files=form(target_point=(None, "1,0")), timeout=PATIENCE_S).json()
     return int(body["waypoints"][0][0]) if body["model"]["version"] == version else 0
 
 
 def told(url: str, name: str) -> float:
     """The sum of a counter's series, as the replica tells that the scrape happens to meet."""
-    lines = [line for line in httpx2.get(f"{url}/metrics").text.splitlines() if line.startswith(f"{name}{{")]
+    text = httpx2.get(f"{url}/metrics", timeout=PATIENCE_S).text
+    lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
     return float(np.sum([float(line.rpartition(" ")[2]) for line in lines]))
 
 
@@ -94,7 +93,7 @@ def test_both_replicas_answer_swap_and_count_together(url: str, shelf: ShelfOnDi
     # Nothing is tried again here: HAProxy asks the other replica where this one dies with a request in its hands.
     os.kill(first.pop(), signal.SIGKILL)
     answers.clear()
-    wait_for(partial(both, 2))
+    wait_for(partial(both, 2), START_S)
     asked += len(answers)
     wait_for(lambda: told(url, "fusegpt_samples_total") >= asked)
     with Client(url) as client:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,14 +18,20 @@ from typing import Any
 import httpx2
 import pytest
 import tiny_model
-from tiny_model import ShelfOnDisk, form, load_by_name
+from patience import PATIENCE_S, wait_for
+from tiny_model import NEVER_SLOW, ShelfOnDisk, form, load_by_name
 
 from service.endpoint.config import EndpointConfig
 from service.endpoint.server import Endpoint, serve
 from service.settings import Settings
 
 # Ray Serve 2.60 uses names that pydantic deprecates, when it is imported.
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 MARK = "FG_TEST_MARK"
 
@@ -51,11 +56,12 @@ def marked(value: str) -> list[int]:
     return found
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.1)
+def get(url: str) -> httpx2.Response:
+    return httpx2.get(url, timeout=PATIENCE_S)
+
+
+def predicted(url: str, **changes: Any) -> httpx2.Response:
+    return httpx2.post(f"{url}/v1/predict", files=form(**changes), timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def endpoint(mark: str, shelf: ShelfOnDisk, tmp_path_factory: pytest.TempPathFac
     cloudpickle.register_pickle_by_value(tiny_model)
     home = tmp_path_factory.mktemp("home with a space")
     settings = Settings.read({"FUSEGPT_HOME": str(home), "FUSEGPT_PORT": "0"})
-    config = EndpointConfig(poll_s=0.2, max_body_mb=4)
+    config = EndpointConfig(poll_s=0.2, max_body_mb=4, timeout_s=PATIENCE_S, guard=NEVER_SLOW)
     with serve(settings, "tiny", config, partial(ShelfOnDisk, shelf.root), load_by_name) as endpoint:
         yield endpoint
     wait_for(lambda: not marked(mark))
@@ -84,16 +90,16 @@ def champion(endpoint: Endpoint, shelf: ShelfOnDisk) -> Callable[[int], None]:
 
     def promote(version: int) -> None:
         shelf.promote(version)
-        wait_for(lambda: httpx2.get(f"{endpoint.url}/readyz").json().get("version") == version)
+        wait_for(lambda: get(f"{endpoint.url}/readyz").json().get("version") == version)
 
     return promote
 
 
 def test_it_waits_for_its_first_champion_and_then_answers(endpoint: Endpoint, champion: Callable[[int], None]) -> None:
-    assert httpx2.get(f"{endpoint.url}/healthz").status_code == 200
-    assert "no champion yet" in httpx2.post(f"{endpoint.url}/v1/predict", files=form()).json()["detail"]
+    assert get(f"{endpoint.url}/healthz").status_code == 200
+    assert "no champion yet" in predicted(endpoint.url).json()["detail"]
     champion(1)
-    answer = httpx2.post(f"{endpoint.url}/v1/predict", files=form())
+    answer = predicted(endpoint.url)
     assert answer.status_code == 200
     assert answer.json()["waypoints"] == [[20.0, 1.5]] * 4
 
@@ -106,7 +112,7 @@ def test_a_champion_is_changed_under_load_without_a_failed_request(
     done = threading.Event()
 
     def ask_on() -> None:
-        with httpx2.Client() as client:
+        with httpx2.Client(timeout=PATIENCE_S) as client:
             while not done.is_set():
                 answer = client.post(f"{endpoint.url}/v1/predict", files=form())
                 body = answer.json()
@@ -124,7 +130,7 @@ def test_a_champion_is_changed_under_load_without_a_failed_request(
     champion(2)
     wait_for_more()
     shelf.promote(13)
-    wait_for(lambda: httpx2.get(f"{endpoint.url}/readyz").json()["refused"])
+    wait_for(lambda: get(f"{endpoint.url}/readyz").json()["refused"])
     wait_for_more()
     champion(3)
     wait_for_more()
@@ -137,7 +143,7 @@ def test_a_champion_is_changed_under_load_without_a_failed_request(
 
 
 def test_an_oversized_request_is_told_so_through_the_proxy(endpoint: Endpoint) -> None:
-    answer = httpx2.post(f"{endpoint.url}/v1/predict", files=form(sweep=("s.bin", bytes(8 * 2**20))))
+    answer = predicted(endpoint.url, sweep=("s.bin", bytes(8 * 2**20)))
     assert (answer.status_code, answer.json()["status"]) == (413, 413)
 
 
@@ -148,17 +154,25 @@ def test_the_endpoint_listens_on_loopback_alone(endpoint: Endpoint, mark: str) -
         probe.connect(("192.0.2.1", 9))  # sends nothing: asks which of our addresses would be used
         outside = probe.getsockname()[0]
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((outside, int(endpoint.url.rpartition(":")[2])), timeout=2)
+        socket.create_connection((outside, int(endpoint.url.rpartition(":")[2])), timeout=PATIENCE_S)
 
 
 def proxies(mark: str) -> list[int]:
     """HAProxy's processes."""
-    return [pid for pid in marked(mark) if b"haproxy.cfg" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in marked(mark):
+        with suppress(OSError):
+            if b"haproxy.cfg" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def listens(pid: int) -> Iterator[tuple[str, int]]:
     """The TCP addresses that a process listens on, as Linux tells them."""
-    sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket" in str(link.readlink())}
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            sockets.add(link.readlink().name)
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *rest = line.split()
@@ -193,11 +207,11 @@ def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
     assert server.stdout is not None
     try:
         url = server.stdout.readline().decode().strip()
-        assert httpx2.get(f"{url}/healthz").status_code == 200
+        assert get(f"{url}/healthz").status_code == 200
         assert len(proxies(value)) >= 1
     finally:
         server.kill()
         server.wait()
         server.stdout.close()
-    wait_for(lambda: not marked(value), 30.0)
+    wait_for(lambda: not marked(value))
     shutil.rmtree(tmp_path)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fusegpt.signature import InputError, Signature, Tensor
 from service.endpoint.champion import Wanted
+from service.endpoint.guard import GuardConfig
 from service.registry import Rollout
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -30,6 +31,10 @@ SIGNATURE = Signature(
         Tensor(name="steer", dtype="float32", shape=(1,)),
     ),
 )
+
+
+# For endpoints whose traffic tells nothing of a version: where a machine is busy, whoever answers may be slow.
+NEVER_SLOW = GuardConfig(latency_ms=1e9)
 
 
 class TinyPredictor:

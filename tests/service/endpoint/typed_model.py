@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -105,10 +104,3 @@ def given(module: Any, arrays: dict[str, Any]) -> list[Any]:
         inputs.append(module.InferInput(name, list(array.shape), TYPES[array.dtype.name]))
         inputs[-1].set_data_from_numpy(array)
     return inputs
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.1)
