@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fusegpt.models.sequence.markov import Markov, entropy_rate
@@ -53,6 +53,7 @@ def test_its_chances_are_a_distribution_also_after_what_was_never_seen(text: tor
 
 @settings(max_examples=50)
 @given(texts)
+@example(torch.zeros(200, dtype=torch.int64))
 def test_in_training_each_pair_is_told_from_all_the_others(text: torch.Tensor) -> None:
     model = Markov(5, 2.0).train()
     model.look_at(text)
@@ -61,7 +62,8 @@ def test_in_training_each_pair_is_told_from_all_the_others(text: torch.Tensor) -
         others = [pair for i, pair in enumerate(zip(text.tolist(), text.tolist()[1:], strict=False)) if i != place]
         seen, total = others.count((int(a), int(b))), sum(first == int(a) for first, _ in others)
         wanted = (seen + 2.0 * float(model.singles[b])) / (total + 2.0)
-        assert math.isclose(model.nats(a.view(1, 1), b.view(1, 1)).item(), -math.log(wanted), rel_tol=1e-4)
+        told = model.nats(a.view(1, 1), b.view(1, 1)).item()
+        assert math.isclose(told, -math.log(wanted), rel_tol=1e-4, abs_tol=1e-6)  # of what is all but certain, float32
 
 
 def test_left_to_the_counted_text_itself_no_pseudo_count_would_be_best() -> None:

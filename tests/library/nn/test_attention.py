@@ -37,7 +37,7 @@ def test_both_kernels_have_the_same_gradients(causal: bool) -> None:
     for attention in (fused, written_out):
         attention(x).square().sum().backward()
     for ours, theirs in zip(fused.parameters(), written_out.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)  # the largest are about 10
 
 
 @pytest.mark.parametrize("kernel", ["sdpa", "math"])
