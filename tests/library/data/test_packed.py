@@ -173,10 +173,10 @@ def test_a_manifest_that_was_edited_is_not_believed(data: KittiData, tmp_path: P
 
 def test_what_a_killed_packer_left_is_removed_by_the_next(data: KittiData, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=_pack_and_die, args=(data, cache))
+    # Spawned: a fork of a process that has run other tests may hold locks that none of its threads lets go of.
+    process = multiprocessing.get_context("spawn").Process(target=_pack_and_die, args=(data, cache), daemon=True)
     process.start()
-    process.join(60)
+    process.join()
     assert process.exitcode == -9
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1, "the temporary folder is left"
     folder = open_pack(data, cache).folder

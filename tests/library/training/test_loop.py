@@ -40,7 +40,7 @@ def figures(folder: Path) -> list[dict[str, float]]:
 
 
 def in_process(target: Any, *arguments: Any) -> multiprocessing.process.BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
 
@@ -109,7 +109,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path: Path, every: in
     run(tmp_path / "whole")
     folder = tmp_path / "killed"
     killed = in_process(train_and_die, folder, at_step, {"checkpoint_every_steps": every})
-    killed.join(60)
+    killed.join()
     assert killed.exitcode == -9
     run(folder)
     assert_same_numbers(tmp_path / "whole", folder)
@@ -131,7 +131,7 @@ def test_two_workers_end_with_the_numbers_of_one(tmp_path: Path, training: dict[
     folder.mkdir(parents=True)
     workers = [in_process(train_as_worker, rank, 2, folder, training, task) for rank in range(2)]
     for worker in workers:
-        worker.join(120)
+        worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     told = [json.loads((folder.parent / f"reports-{rank}.json").read_text()) for rank in range(2)]
     assert told[0] == told[1]
