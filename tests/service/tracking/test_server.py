@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from free_port import free_port
 from safetensors.numpy import save_file
 
 from service.events import Search, Trial
@@ -50,12 +50,6 @@ def wait_for(port: int) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise TimeoutError("the server did not start")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def model(trial: Trial) -> Path:
