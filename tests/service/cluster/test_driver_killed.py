@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 import standin
 from standin import Notes, experiment, search_of
@@ -19,7 +17,7 @@ from service.cluster.tune import search
 from service.settings import Settings
 
 DRIVER = """
-import sys
+import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import standin
@@ -29,9 +27,16 @@ from service.cluster.tune import search
 from service.settings import Settings
 cloudpickle.register_pickle_by_value(standin)
 settings = Settings(home=Path(sys.argv[1]), tracking_uri="")
+class Halts(standin.Notes):
+    "Stands still, and the driver with it, once it has heard of so many epochs."
+    def trial_reported(self, trial):
+        super().trial_reported(trial)
+        if len([note for note in self.notes if note[0] == "trial_reported"]) == int(sys.argv[3]):
+            print("halted", flush=True)
+            time.sleep(3600)
 asked = standin.experiment(trials=8, epochs=10, algorithm="asha", reduction_factor=3)
 with connect(settings, cpus=2):
-    search(standin.search_of(settings.runs / "killed", asked), settings, [], run_trial=standin.train)
+    search(standin.search_of(settings.runs / "killed", asked), settings, [Halts()], run_trial=standin.train)
 """
 
 
@@ -43,9 +48,9 @@ def test_no_trial_is_lost_or_doubled_when_the_driver_is_killed(tmp_path: Path) -
     cloudpickle.register_pickle_by_value(standin)
     settings = Settings(home=tmp_path / "a home", tracking_uri="")
     settings.cache.mkdir(parents=True)
-    standin.epochs_take(settings.cache, 0.15)
+    standin.epochs_take(settings.cache, 0.05)
     folder = settings.runs / "killed"
-    _kill_after(settings, folder, reports=12)
+    _kill_after(settings, reports=12)
     before = {record.number: record for record in read_trials(search_of(folder, experiment()))}
     assert {"running"} <= {record.state for record in before.values()}, "some were in the middle"
     notes = Notes()
@@ -64,17 +69,16 @@ def test_no_trial_is_lost_or_doubled_when_the_driver_is_killed(tmp_path: Path) -
             assert computed == list(range(1, len(computed) + 1)), "it went on from its checkpoint"
 
 
-def _kill_after(settings: Settings, folder: Path, reports: int) -> None:
-    """Start the search in a process of its own, and kill that when it has computed so many epochs."""
-    here = str(Path(__file__).parent)
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(settings.home), here], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    try:
-        while sum(len(log.read_text().splitlines()) for log in folder.glob("*/epochs.txt")) < reports:
-            assert time.monotonic() < deadline
-            assert driver.poll() is None
-            time.sleep(0.05)
-    finally:
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
-    time.sleep(2.0)  # the trials' processes end with their Ray; until then they may still write
+def _kill_after(settings: Settings, reports: int) -> None:
+    """Start the search in a process of its own, kill that when it has heard of so many epochs, and wait until every
+    process of its Ray has ended: until then its trials may still write."""
+    command = [sys.executable, "-c", DRIVER, str(settings.home), str(Path(__file__).parent), str(reports)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+        assert driver.stdout is not None
+        try:
+            assert driver.stdout.readline() == "halted\n"
+            with_it = psutil.Process(driver.pid).children(recursive=True)
+        finally:
+            driver.kill()
+    _, left = psutil.wait_procs(with_it, timeout=60)
+    assert left == []
