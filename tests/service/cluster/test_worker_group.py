@@ -26,6 +26,7 @@ from service.settings import Settings
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # each trial begins processes with PyTorch and Ray: slow where the machine is busy
     pytest.mark.filterwarnings("ignore:`.*is deprecated"),  # Ray Data, of its own settings
 ]
 
