@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from job_modes import FakeRunner, Fusegpt, served, told_by
+from patience import wait_for
 
 from service.cluster.probe import Measured, NotMeasured
 from service.jobs.job import Job
@@ -66,6 +66,5 @@ def job(fusegpt: Fusegpt, store: JobStore) -> Job:
     """A job `night` that runs."""
     told = fusegpt("submit", "norms", "--name", "night", "--quiet")
     assert told.code == 0, told.err
-    while (job := store.get("night")).state != "running":
-        time.sleep(0.02)
-    return job
+    wait_for(lambda: store.get("night").state == "running")
+    return store.get("night")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import uvicorn
+from patience import wait_for
 
 from service.api.app import create_app
 from service.cli import main
@@ -33,8 +33,9 @@ class FakeRunner:
         return Capacity(2, 0)
 
     def start(self, job: Job) -> None:
-        self._store.update(job, state="running")
+        # What it searches for is in its log by the time that anybody sees it run.
         self._store.append(job.id, "search_started", {"metric": "val/ade_m", "mode": "min", "trials": 4})
+        self._store.update(job, state="running")
 
     def life(self, _job: Job) -> Life:
         return "alive"
@@ -53,9 +54,8 @@ def served(settings: Settings, runner: FakeRunner, store: JobStore, registry: Re
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
     try:
+        wait_for(lambda: server.started)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

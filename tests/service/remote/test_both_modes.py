@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from job_modes import Fusegpt
+from patience import wait_for
 
 from service.cluster.notes import is_cancelled
 from service.cluster.record import Spent, TrialRecord, write_search, write_spent, write_trial
@@ -128,8 +129,7 @@ def test_a_job_that_has_succeeded_goes_on_with_more_than_it_had(
     assert (search.trials, search.budget.hours) == (48, 2)
     said = next(each.data["reason"] for each in store.events(job.id) if each.data.get("from") == "succeeded")
     assert said == "extended by local: search.budget.hours 2, search.trials 48"
-    while store.get(job.id).state != "running":  # started again, by whoever looks after the queue
-        time.sleep(0.02)
+    wait_for(lambda: store.get(job.id).state == "running")  # started again, by whoever looks after the queue
     assert fusegpt("resume", "night").code == 0, "it goes on already"
     assert "its search has read its budget" in fusegpt("resume", "night", "--trials", "50").err
 
@@ -140,12 +140,11 @@ def test_a_job_that_was_cancelled_or_failed_goes_on_unless_its_spec_is_wrong(
     fusegpt("cancel", "night")
     store.update(store.get(job.id), state="stopped")
     assert fusegpt("resume", "night").code == 0
-    while store.get(job.id).state != "running":
-        time.sleep(0.02)
+    wait_for(lambda: store.get(job.id).state == "running")
     store.update(store.get(job.id), state="failed", reason="its node was lost (after 3 retries)", retries=3)
     assert fusegpt("resume", "night").code == 0
-    while (present := store.get(job.id)).state != "running":
-        time.sleep(0.02)
+    wait_for(lambda: store.get(job.id).state == "running")
+    present = store.get(job.id)
     assert (present.retries, present.attempts) == (0, 3)
     store.update(present, state="failed", reason="the spec is wrong: no such figure", failure="spec")
     told = fusegpt("resume", "night", "--trials", "48")

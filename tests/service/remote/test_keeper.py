@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from job_modes import FakeRunner
+from patience import PATIENCE_S, wait_for
 
 from service.jobs.dispatcher import Dispatcher
 from service.jobs.job import Job, now
@@ -19,13 +19,6 @@ from service.settings import Settings
 
 def queued(store: JobStore, name: str) -> Job:
     return store.submit(Job(id=name, name=name, experiment="norms", spec={}, cpus=2, created=now()))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -50,7 +43,7 @@ def test_what_waits_starts_when_its_turn_comes_and_the_keeper_ends_with_the_last
     store.update(store.get("first"), state="succeeded")
     wait_for(lambda: store.get("second").state == "running")
     store.update(store.get("second"), state="succeeded")
-    keeper.join(20)
+    keeper.join(PATIENCE_S)
     assert not keeper.is_alive()
 
 
@@ -59,14 +52,14 @@ def test_a_second_keeper_leaves_the_work_to_the_first(work: Callable[[], threadi
     keeper = work()
     wait_for(lambda: store.get("first").state == "running")
     second = work()
-    second.join(20)
+    second.join(PATIENCE_S)
     assert not second.is_alive()
     assert keeper.is_alive()
     store.update(store.get("first"), state="succeeded")
-    keeper.join(20)
+    keeper.join(PATIENCE_S)
 
 
 def test_a_keeper_with_nothing_to_do_ends(work: Callable[[], threading.Thread]) -> None:
     keeper = work()
-    keeper.join(20)
+    keeper.join(PATIENCE_S)
     assert not keeper.is_alive()
