@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
+from collections.abc import Iterator
+from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 from job_modes import Fusegpt
@@ -15,20 +16,23 @@ from service.jobs.store import JobStore
 
 
 def test_a_piped_status_tells_each_change_once_and_ends_with_the_job(
-    fusegpt: Fusegpt, job: Job, store: JobStore
+    fusegpt: Fusegpt, job: Job, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = {"number": 0, "drawn": {"model.norm": "layernorm"}, "epoch": 1, "seconds": 2.0, "error": "", "metrics": {}}
 
-    def go_on() -> None:
-        time.sleep(0.5)
+    def go_on() -> Iterator[None]:
+        """What happens between two looks."""
+        yield
         store.append(job.id, "trial_reported", {**line, "state": "running", "best": 0.5}, "trial_00000")
-        time.sleep(1.5)
+        yield
         store.update(store.get(job.id), state="succeeded", result={})
+        yield
 
-    thread = threading.Thread(target=go_on)
-    thread.start()
+    between = go_on()
+    monkeypatch.setattr(
+        "service.commands.watch.time", SimpleNamespace(monotonic=monotonic, sleep=lambda _: next(between))
+    )
     told = fusegpt("status", "night", "--watch")
-    thread.join()
     assert told.code == 0, told.err
     lines = told.out.splitlines()
     assert lines[0] == "night is running"
