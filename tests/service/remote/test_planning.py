@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import json
+import threading
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
+from types import SimpleNamespace
 
-import httpx2
 import pytest
+import typer
 from job_modes import FakeRunner, Fusegpt, served
+from patience import PATIENCE_S, wait_for
 
 import experiments
 from fusegpt.experiment import Resources
@@ -71,13 +76,19 @@ def test_who_waits_for_a_probe_is_told_what_for(
     fusegpt: Fusegpt, measured: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del measured
-    took = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu")
+    took, said = Measured(step_s=0.5, epoch_s=36.0, peak_gb=2.0, device="cpu"), threading.Event()
+
+    def say(*text: str, **where: bool) -> None:
+        typer.echo(*text, **where)
+        said.set()
 
     def slow(models: list[object], *_: object) -> list[Measured]:
-        time.sleep(0.3)
+        """As long as it takes until something is said."""
+        assert said.wait(PATIENCE_S)
         return [took] * len(models)
 
     monkeypatch.setattr("service.commands.said.AFTER_S", 0.05)
+    monkeypatch.setattr("service.commands.said.typer", SimpleNamespace(echo=say))
     assert "probing" not in fusegpt("plan", "norms", *CHANGED, "--no-probe").err
     monkeypatch.setattr("service.cluster.probe.probe", slow)
     told = fusegpt("plan", "norms", *CHANGED, "--json")
@@ -194,20 +205,19 @@ def test_a_plan_that_cannot_fit_is_refused(fusegpt: Fusegpt) -> None:
 def test_a_probe_is_told_when_who_asked_for_the_plan_has_hung_up(
     settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[bool] = []
+    began, told = threading.Event(), threading.Event()
 
     def listens(_models: list[object], _settings: Settings, gone: Callable[[], bool]) -> list[Measured]:
-        deadline = time.monotonic() + 10
-        while not gone() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        told.append(gone())
+        assert not gone()
+        began.set()
+        wait_for(gone)
+        told.set()
         raise NotMeasured("nobody waits")
 
     monkeypatch.setattr("service.cluster.probe.probe", listens)
     with served(settings, FakeRunner(settings), store) as url:
-        with pytest.raises(httpx2.ReadTimeout):
-            httpx2.post(f"{url}/v1/plan", json={"spec": {"experiment": "norms"}, "probe": True}, timeout=1.0)
-        deadline = time.monotonic() + 10
-        while not told and time.monotonic() < deadline:
-            time.sleep(0.05)
-    assert told == [True]
+        asked = json.dumps({"spec": {"experiment": "norms"}, "probe": True})
+        with closing(HTTPConnection(url.removeprefix("http://"))) as line:
+            line.request("POST", "/v1/plan", asked, {"Content-Type": "application/json"})
+            assert began.wait(PATIENCE_S)
+        assert told.wait(PATIENCE_S)
