@@ -50,6 +50,7 @@ class Page:
         """Be as wide as a phone from now on."""
         size = {"width": 375, "height": 720, "deviceScaleFactor": 1, "mobile": True}
         self._call("Emulation.setDeviceMetricsOverride", size)
+        self.when(f"innerWidth === {size['width']}")
 
     def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._asked += 1

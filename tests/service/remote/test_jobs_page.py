@@ -85,14 +85,20 @@ def test_only_the_page_s_own_files_are_given(client: TestClient, name: str) -> N
 def test_links_hold_no_login_and_lead_to_no_endpoint_that_is_not_there(
     settings: Settings, jobs: MemoryJobStore, idle: FakeRunner
 ) -> None:
+    known = settings.model_copy(update={"tracking_uri": "https://ann:secret@mlflow.lan:5000/x"})
+
+    def links(port: int) -> dict[str, str]:
+        here = known.model_copy(update={"port": port})
+        app = create_app(here, jobs, idle, Registry(here), dispatch=False)
+        told: dict[str, str] = TestClient(app, base_url="http://127.0.0.1").get("/v1/links").json()
+        return told
+
     with socket.create_server(("127.0.0.1", 0)) as there:
-        known = settings.model_copy(update={"tracking_uri": "https://ann:secret@mlflow.lan:5000/x"})
-        known = known.model_copy(update={"port": (port := there.getsockname()[1])})
-        app = create_app(known, jobs, idle, Registry(known), dispatch=False)
-        client = TestClient(app, base_url="http://127.0.0.1")
-        links = {"mlflow": "https://mlflow.lan:5000/x", "endpoint": f"http://127.0.0.1:{port}"}
-        assert client.get("/v1/links").json() == links
-    assert client.get("/v1/links").json()["endpoint"] == ""
+        url = f"http://127.0.0.1:{(port := there.getsockname()[1])}"
+        assert links(port) == {"mlflow": "https://mlflow.lan:5000/x", "endpoint": url}
+    with socket.socket() as held:  # bound and not listening: nothing can answer there
+        held.bind(("127.0.0.1", 0))
+        assert links(held.getsockname()[1])["endpoint"] == ""
 
 
 def test_curves_have_every_trial_s_metric_by_epoch_and_an_epoch_told_again_once(
@@ -155,7 +161,7 @@ def test_without_a_token_the_page_asks_for_one_and_shows_nothing(
     tokens.write_text(f"ann viewer {hashlib.sha256(b'secret').hexdigest()}")
     guarded = settings.model_copy(update={"tokens": tokens})
     with served(guarded, idle, jobs) as url, opened(url, tmp_path / "browser") as page:
-        page.when("document.getElementById('door') !== null")
+        page.until("Enter")
         assert "night" not in page.evaluate("document.documentElement.outerHTML")
 
 
@@ -261,8 +267,7 @@ def press(page: Page, job: str, text: str) -> None:
     """Click on a button of a job's card, once it is there."""
     card = f"[...document.querySelectorAll('.jobs > li')].find((job) => job.querySelector('h3').innerText === '{job}')"
     script = f"[...({card})?.querySelectorAll('button') ?? []].find((one) => one.innerText === '{text}')"
-    page.when(f"Boolean({script})")
-    page.evaluate(f"{script}.click()")
+    page.when(f"((found) => {{ found?.click(); return Boolean(found); }})({script})")
 
 
 @in_browser
