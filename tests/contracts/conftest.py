@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S, wait_for
 
 
 def _programs() -> Path | None:
@@ -46,7 +46,7 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://fusegpt@/postgres?host={folder}"
         finally:
             server.send_signal(signal.SIGINT)  # its fast shutdown
-            server.wait(20)
+            server.wait(PATIENCE_S)
             log.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -65,11 +65,12 @@ def _who() -> str:
 def _wait(folder: Path, server: subprocess.Popen[bytes]) -> None:
     import psycopg
 
-    for _ in range(100):
+    def answers() -> bool:
         try:
             psycopg.connect(host=str(folder), user="fusegpt", dbname="postgres").close()
-            return
         except psycopg.OperationalError:
             assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
-    pytest.fail((folder / "log").read_text())
+            return False
+        return True
+
+    wait_for(answers)

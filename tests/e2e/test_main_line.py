@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import START_S
 
-pytestmark = [pytest.mark.e2e, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Small enough for two cores and a minute; every part is the real one.
 TINY = {
@@ -71,7 +72,7 @@ def url(home: Path, tuned: dict[str, Any]) -> Iterator[str]:
             text += line
         yield json.loads(text)["url"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(START_S) == 0
 
 
 def test_a_search_tries_the_default_settings_first_and_promotes_its_best(home: Path, tuned: dict[str, Any]) -> None:
