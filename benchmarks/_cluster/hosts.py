@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks._cluster.programs import mounts_below_tmp
 
 NAMES = Path("/etc/netns")
+KILLED_S = 60.0
 # In a new namespace of names and mounts: the host's name, and folders of its own where all containers have one.
 AS_HOST = 'hostname "$1" && shift && while [ "$1" != -- ]; do mkdir -p "$2" && mount --bind "$1" "$2" && shift 2; done'
 AS_HOST += ' && shift && exec "$@"'
@@ -83,7 +84,7 @@ class Host:
 
     def kill(self) -> None:
         """The power goes: every process of this host ends at once."""
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + KILLED_S
         while (pids := self.pids()) and time.monotonic() < deadline:
             for pid in pids:
                 with suppress(ProcessLookupError):

@@ -21,6 +21,8 @@ from benchmarks._cluster.programs import python_programs
 
 POLL_S = 0.3
 RESTARTS = 5
+CHECK_S = 10.0  # for one health check
+KILLED_S = 60.0  # until a process that was killed is gone, on a machine that has much to do
 ASK = Path(__file__).with_name("http_json.py")
 
 
@@ -35,7 +37,7 @@ class Stack:
         scale: Mapping[str, int],
         patience: float = 1.0,
     ) -> None:
-        """`patience`: how many times the time of its health check a service may take until it is healthy."""
+        """`patience`: how many times its time a health check may take, and a service until it is healthy."""
         self._folder, self._scale, self._patience = folder, scale, patience
         chosen = services(variables)
         self.services = {n: s for n, s in chosen.items() if not s.profiles or profiles & set(s.profiles)}
@@ -76,7 +78,7 @@ class Stack:
     def kill(self, host: str) -> None:
         """Every process of a host ends, by kill -9."""
         self.hosts[host].kill()
-        self._running[host].wait(10)
+        self._running[host].wait(KILLED_S)
 
     def restart(self, service: str, host: str) -> None:
         """Start a service whose host's first process has ended, as its restart policy has it; the rest ends first."""
@@ -114,7 +116,7 @@ class Stack:
     def close(self) -> None:
         self.network.close()
         for process in self._running.values():
-            process.wait(10)
+            process.wait(KILLED_S)
 
     def _looks_healthy(self, service: str, since: float) -> bool:
         return all(self._host_looks_healthy(service, name, since) for name in self.names(service))
@@ -122,7 +124,9 @@ class Stack:
     def _host_looks_healthy(self, service: str, name: str, since: float) -> bool:
         """What the health check says. A service that ended is started again, as its restart policy has it."""
         found, host = self.services[service], self.hosts[name]
-        done = host.run(self._mapped(found.check, found), self._environment(found, host), timeout_s=10.0)
+        done = host.run(
+            self._mapped(found.check, found), self._environment(found, host), timeout_s=self._patience * CHECK_S
+        )
         if done.returncode == 0:
             self._restarts.pop(name, None)
             return True

@@ -12,6 +12,8 @@ from benchmarks._cluster.laptop import Laptop
 from benchmarks._cluster.stack import Stack
 from benchmarks._cluster.team import obstacle, standing
 
+PATIENCE = 5.0  # how much slower than a team's machine this one may be
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Last of all: the cluster stands until the session ends, and takes its part of the machine."""
@@ -29,7 +31,7 @@ def stack(token: str) -> Iterator[Stack]:
     """The cluster, up and healthy. Skips, with the reason, where this machine cannot hold it."""
     if why := obstacle():
         pytest.skip(why)
-    with standing(token) as stack:
+    with standing(token, patience=PATIENCE) as stack:
         yield stack
 
 

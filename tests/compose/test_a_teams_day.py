@@ -12,11 +12,12 @@ from benchmarks._cluster.laptop import Laptop, wait_for
 from benchmarks._cluster.stack import ASK, Stack
 from benchmarks._cluster.tiny_spec import spec
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 HERE = Path(__file__).parent
 MODEL = "http://endpoint:8700/v1/model"
 SPREAD, TRIALS, EPOCHS = "over-both-hosts", 1, 2
+ENDS_S, SERVED_S = 900.0, 300.0
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def submitted(laptop: Laptop) -> Any:
     """A job whose one trial takes both worker hosts, submitted and followed to its end."""
     file = spec(laptop, SPREAD, trials=TRIALS, epochs=EPOCHS, workers=2)
     job = laptop.asks("submit", file)
-    laptop.fusegpt("logs", "-f", SPREAD, timeout_s=240)
+    laptop.fusegpt("logs", "-f", SPREAD, timeout_s=ENDS_S)
     return job
 
 
@@ -59,10 +60,10 @@ def test_the_job_stands_in_mlflow_for_who_browses(submitted: Any, laptop: Laptop
 
 def test_the_first_model_is_served_and_a_later_one_once_it_is_promoted(submitted: Any, laptop: Laptop) -> None:
     assert submitted
-    wait_for(lambda: served(laptop) == 1, 60, "the first champion is served")
-    laptop.fusegpt("submit", spec(laptop, "another-day", trials=1, epochs=1), "--follow", timeout_s=180)
-    laptop.fusegpt("promote", "fusion_waypoints", 2, "--force", timeout_s=180)
-    wait_for(lambda: served(laptop) == 2, 60, "the new champion is served")
+    wait_for(lambda: served(laptop) == 1, SERVED_S, "the first champion is served")
+    laptop.fusegpt("submit", spec(laptop, "another-day", trials=1, epochs=1), "--follow", timeout_s=ENDS_S)
+    laptop.fusegpt("promote", "fusion_waypoints", 2, "--force", timeout_s=ENDS_S)
+    wait_for(lambda: served(laptop) == 2, SERVED_S, "the new champion is served")
     answer = laptop.runs(HERE / "ask_endpoint.py", "endpoint", "fusion_waypoints")
     assert answer["version"] == "2"
     over = answer["waypoints"]

@@ -11,10 +11,10 @@ from benchmarks._cluster.stack import Stack
 from benchmarks._cluster.team import WORKERS
 from benchmarks._cluster.tiny_spec import spec
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 TRIALS, EPOCHS = 3, 8
-STARTS_S, ENDS_S = 240.0, 300.0
+STARTS_S, ENDS_S = 900.0, 1200.0
 
 
 def test_whoever_only_looks_on_may_go(stack: Stack, laptop: Laptop, token: str) -> None:
@@ -77,7 +77,7 @@ def test_the_head_may_go_and_come_back(stack: Stack, laptop: Laptop) -> None:
     wait_until_it_trains(stack, name)
     stack.kill("ray-head")
     stack.start("ray-head")
-    wait_for(lambda: not any(stack.is_up(host) for host in stack.names(WORKERS)), 120, "the workers end")
+    wait_for(lambda: not any(stack.is_up(host) for host in stack.names(WORKERS)), STARTS_S, "the workers end")
     stack.wait_healthy(WORKERS)
     check_the_end(stack, laptop, name, TRIALS)
     assert laptop.job(name)["attempts"] == 2
