@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 
+from patience import START_S
+
 from service.cluster.dashboard import Dashboard, NotNow
 from service.settings import Settings
-
-PATIENCE_S = 120.0
 
 
 def until_it_takes_drivers(settings: Settings) -> None:
     """Wait for the agent that starts drivers: the dashboard answers before it, and says "try again later"."""
-    dashboard, deadline = Dashboard(settings), time.monotonic() + PATIENCE_S
+    dashboard, deadline = Dashboard(settings), time.monotonic() + START_S
     while True:
         try:
             return dashboard.submit(f"first-{secrets.token_hex(4)}", "true", {})

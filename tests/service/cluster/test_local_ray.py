@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from service.cluster import local_ray
 from service.cluster.local_ray import connect, probe
 from service.errors import ClusterUnreachable
 from service.settings import Settings
-
-PATIENCE_S = 60.0
 
 
 def settings_of(tmp_path: Path, address: str = "") -> Settings:

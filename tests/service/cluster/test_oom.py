@@ -6,10 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import wait_for
 from ray.exceptions import OutOfMemoryError as RayOutOfMemoryError
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
@@ -102,9 +102,7 @@ def test_what_others_were_killed_for_is_not_held_against_one_that_lives(
     count(monkeypatch, 3)
     with surviving(note, "a"):
         count(monkeypatch, 4)
-        deadline = time.monotonic() + 60
-        while json.loads(note.read_text())["kills"] != 4 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: json.loads(note.read_text())["kills"] == 4)
         kept = note.read_text()
     note.write_text(kept)
     with surviving(note, "a"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import standin
+from patience import wait_for
 from ray import cloudpickle
 from standin import experiment, search_of
 
@@ -95,13 +95,6 @@ def test_a_reservation_that_was_made_after_its_job_had_died_is_kept_while_its_ma
     assert states()[held] == "CREATED"
 
 
-def until_orphaned() -> set[str]:
-    deadline = time.monotonic() + 60.0
-    while not (found := orphaned()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
-
-
 def reserve_for(job: str, actor: str, address: str) -> str:
     """What of an actor's last request comes to Ray only after its job and itself are dead."""
     from ray._private.grpc_utils import init_grpc_channel
@@ -127,20 +120,13 @@ def test_what_a_dead_job_left_that_died_while_it_reserved_is_given_back(environm
         [sys.executable, "-c", DYING], env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
     actor = died.stdout.strip()
-    until(lambda: orphans._dead_jobs() - before and orphans._is_dead(bytes.fromhex(actor)))
+    wait_for(lambda: orphans._dead_jobs() - before and orphans._is_dead(bytes.fromhex(actor)))
     (job,) = orphans._dead_jobs() - before
     left = reserve_for(job, actor, environment["RAY_ADDRESS"])
-    until(lambda: states()[left] == "CREATED")
+    wait_for(lambda: states()[left] == "CREATED")
     assert orphaned() == {left}, "Ray gives it back by itself now: `orphans` may not be needed any more"
     assert release_orphans() == 1
     assert states()[left] == "REMOVED"
-
-
-def until(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -151,7 +137,7 @@ def left() -> str:
     maker = maker_class().remote()
     reserved = str(ray.get(maker.reserve.remote()))
     ray.kill(maker)
-    until(orphaned)
+    wait_for(orphaned)
     return reserved
 
 

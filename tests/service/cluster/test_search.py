@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import standin
+from patience import wait_for
 from standin import METRIC, SPACE, Notes, experiment, search_of
 
 from fusegpt.config import SettingError
@@ -222,8 +223,5 @@ def test_nothing_stays_reserved(module_settings: Settings) -> None:
     from ray.util import placement_group_table
 
     run(experiment(trials=3, algorithm="asha"), module_settings, "reserved")
-    deadline = time.monotonic() + 60
-    while ray.available_resources().get("CPU") != 2.0 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert ray.available_resources().get("CPU") == 2.0
+    wait_for(lambda: ray.available_resources().get("CPU") == 2.0)
     assert {group["state"] for group in placement_group_table().values()} <= {"REMOVED"}

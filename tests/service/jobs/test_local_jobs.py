@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from job_factory import job
+from patience import START_S, wait_for
 
 from service.jobs import dispatcher as dispatching
 from service.jobs import worker
@@ -25,7 +26,6 @@ from service.jobs.state import JobState
 from service.jobs.store import JobStore, amend, open_store
 from service.settings import Settings
 
-PATIENCE_S = 120.0
 STANDIN = (sys.executable, str(Path(__file__).parent / "standin_worker.py"))
 
 
@@ -52,7 +52,7 @@ def runner(settings: Settings) -> Iterator[LocalRunner]:
 
 def until(store: JobStore, dispatcher: Dispatcher, job: Job, *states: JobState) -> Job:
     """Take turns until the job is in one of the states."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         dispatcher.turn()
         present = store.get(job.id)
@@ -60,13 +60,6 @@ def until(store: JobStore, dispatcher: Dispatcher, job: Job, *states: JobState) 
             return present
         time.sleep(0.05)
     raise AssertionError(f"{present.state}: {present.reason}")
-
-
-def when(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_job_runs_to_its_end_and_its_log_tells_how(store: JobStore, runner: LocalRunner) -> None:
@@ -97,11 +90,11 @@ def test_a_paused_job_keeps_its_trials_and_goes_on(
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "endless")
     dispatcher, asked = Dispatcher(store, runner), store.submit(job("restful"))
     until(store, dispatcher, asked, "running")
-    when(lambda: store.trials(asked.id))
+    wait_for(lambda: store.trials(asked.id))
     monkeypatch.setattr(runner, "kill", lambda _: pytest.fail("its process was ended"))
     amend(store, asked.id, lambda _: {"state": "pausing"})
     paused = until(store, dispatcher, asked, "paused")
-    when(lambda: runner.life(paused) == "gone")
+    wait_for(lambda: runner.life(paused) == "gone")
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "")
     amend(store, asked.id, lambda _: {"state": "queued"})
     ended = until(store, dispatcher, asked, "succeeded", "failed")
@@ -137,7 +130,7 @@ def test_a_stopped_job_hears_it_and_is_stopped(
     amend(store, asked.id, lambda _: {"state": "stopping", "reason": "stopped by ann"})
     ended = until(store, dispatcher, asked, "stopped")
     assert ended.reason == "stopped by ann"
-    when(lambda: runner.life(running) == "gone")
+    wait_for(lambda: runner.life(running) == "gone")
 
 
 def test_a_job_that_does_not_listen_is_ended(
@@ -157,7 +150,7 @@ def test_a_killed_process_is_started_again_from_where_it_was(
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "endless")
     dispatcher, asked = Dispatcher(store, runner), store.submit(job())
     running = until(store, dispatcher, asked, "running")
-    when(lambda: store.trials(asked.id))
+    wait_for(lambda: store.trials(asked.id))
     assert running.handle is not None
     os.kill(running.handle.pid, signal.SIGKILL)
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "")
@@ -178,7 +171,7 @@ def test_a_job_that_loses_its_process_more_often_than_it_is_tried_again_goes_on_
         store.append(asked.id, "trial_reported", {"epoch": 100 + attempt, "state": "running"}, "trial_00009")
         assert running.handle is not None
         os.kill(running.handle.pid, signal.SIGKILL)
-        when(lambda here=running: runner.life(here) == "gone")
+        wait_for(lambda here=running: runner.life(here) == "gone")
     ended = until(store, dispatcher, asked, "running", "failed")
     assert (ended.state, ended.retries) == ("running", RETRIES["lost"] + 2)
 
@@ -208,7 +201,7 @@ def test_an_unreachable_cluster_is_asked_again_later(
     monkeypatch.setenv("FUSEGPT_TEST_SEARCH", "unreachable")
     dispatcher, asked = Dispatcher(store, runner), store.submit(job())
     until(store, dispatcher, asked, "running", "starting")
-    when(lambda: store.get(asked.id).state == "queued")
+    wait_for(lambda: store.get(asked.id).state == "queued")
     again_at = store.get(asked.id).not_before
     assert again_at is not None
     monkeypatch.setattr(dispatching, "now", lambda: again_at - timedelta(seconds=1))
@@ -266,6 +259,6 @@ def test_an_attempt_that_comes_too_late_does_nothing(store: JobStore, runner: Lo
     first = store.update(asked, state="starting", attempts=1)
     store.update(store.update(first, state="queued"), state="starting", attempts=2)
     runner.start(first)
-    when(lambda: b"nothing to do for attempt 1" in runner.read_log(first, 0))
+    wait_for(lambda: b"nothing to do for attempt 1" in runner.read_log(first, 0))
     assert store.get(asked.id).state == "starting"
     assert not (settings.runs / "late").exists()

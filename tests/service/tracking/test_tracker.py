@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from patience import PATIENCE_S, wait_for
 
 from service.events import Search, Trial
 from service.settings import Settings
@@ -23,15 +22,6 @@ from service.tracking.recorder import Recorder
 from service.tracking.spool import Record
 from service.tracking.store import connect
 from service.tracking.writer import Writer
-
-PATIENCE_S = 60.0
-
-
-def when(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def report(tracker: Tracker, trial: Trial, *epochs: int) -> None:
@@ -256,7 +246,7 @@ def test_what_mlflow_missed_is_sent_when_it_is_back(
         tracker.search_started(search)
         tracker.trial_started(trial)
         report(tracker, trial, 1, 2)
-        when(lambda: "does not answer" in caplog.text)
+        wait_for(lambda: "does not answer" in caplog.text)
         end(tracker, search, trial)  # and who is known to be away is not waited for
     assert "wait in" in caplog.text
     assert "tracking.jsonl" in caplog.text
