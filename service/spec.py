@@ -87,7 +87,8 @@ def read_spec(path: Path) -> JobSpec:
 def parse_spec(text: str, origin: str = "spec") -> JobSpec:
     """The spec in a text. `origin` is what errors call it.
 
-    JSON is read as the YAML that it is: signs beyond U+FFFF must stand as themselves, not as a pair of escapes.
+    JSON is read as the YAML that it is: signs beyond U+FFFF must stand as themselves, not as a pair of escapes,
+    and a key has 1,024 signs at most as it is written.
     """
     written = _load(text, origin)
     if not isinstance(written, dict):
