@@ -102,5 +102,5 @@ def follows(experiment: Experiment, settings: Settings, seen: Seen, value: float
     for folder in (seen.given, seen.own):
         train_alone(experiment, folder, settings.cache, lambda _: None, lambda: False)
         came.append(read_history(folder / "history.jsonl")[-1].metrics[METRIC])
-    assert came[0] == pytest.approx(value, rel=1e-2)
-    assert came[1] != pytest.approx(value, rel=1e-2)
+    assert came[0] == pytest.approx(value, rel=1e-3)
+    assert came[1] != pytest.approx(value, rel=1e-3)  # by 1.7 %
