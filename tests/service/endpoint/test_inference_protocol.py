@@ -131,7 +131,7 @@ def test_a_body_that_unpacks_beyond_the_limit_is_cut_off(client: TestClient, kin
     ("encoding", "content", "status", "said"),
     [
         ("gzip", b"no gzip", 400, "no gzip"),
-        ("gzip", gzip.compress(b"{}")[:-4], 400, "ends too early"),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-4], 400, "ends too early"),
         ("deflate", zlib.compress(b"{}") + b"more", 400, "goes on after the end"),
         ("gzip", b"", 400, "ends too early"),
         ("br", b"{}", 415, "send gzip or deflate, or none"),
