@@ -84,6 +84,7 @@ def test_a_click_on_the_picture_tells_where_that_part_looks(tmp_path: Path) -> N
         page.until("This part of the picture looks to 0 % at the picture")
         page.evaluate("document.getElementById('blind').click()")
         page.when("document.getElementById('hot').hidden")
+        assert page.evaluate("document.getElementById('looks').textContent") == ""
 
 
 @in_browser
@@ -95,4 +96,4 @@ def test_a_model_without_attention_says_so_on_the_page(tmp_path: Path) -> None:
     ):
         page.when("Boolean(document.getElementById('look')?.offsetParent)")
         page.evaluate("document.getElementById('look').click()")
-        page.until("version 7 of tiny has no attention to show")
+        assert "looks to" not in page.until("version 7 of tiny has no attention to show")

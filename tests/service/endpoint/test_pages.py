@@ -68,7 +68,7 @@ def test_the_interface_is_told_with_examples_of_this_model(address: str, tmp_pat
 @pytest.mark.slow
 def test_a_model_of_text_gets_a_page_too(tmp_path: Path) -> None:
     with running(Shelf(), TextPredictor()) as address, opened(f"http://{address}/#example", tmp_path) as page:
-        page.until("version 1", "text", "count")
+        assert "Show where it looks" not in page.until("version 1", "text", "count")
 
 
 @in_browser

@@ -321,14 +321,22 @@ def test_the_next_search_sends_what_an_earlier_one_could_not(
 def test_a_server_that_never_answers_does_not_hold_up_the_search(
     settings: Settings, search: Search, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = threading.Event()
-    monkeypatch.setattr(Recorder, "apply", lambda *_: held.wait())
+    asked, held = threading.Event(), threading.Event()
+    answered: list[bool] = []
+
+    def never(*_: object) -> None:
+        asked.set()
+        answered.append(held.wait())
+
+    monkeypatch.setattr(Recorder, "apply", never)
     monkeypatch.setattr(tracker_module, "WAIT_S", 0.1)
     tracker = Tracker(settings)
     tracker.search_started(search)
     report(tracker, trial, *range(1, 101))
     end(tracker, search, trial)
-    held.set()  # whoever had waited for an answer would not have come so far
+    assert asked.wait(PATIENCE_S)
+    assert answered == [], "the search has ended, and the server has not answered"
+    held.set()
 
 
 def test_a_slow_mlflow_is_waited_for_as_long_as_it_takes_records(
