@@ -23,8 +23,9 @@ lint: $(READY)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+# In two processes: a Ray leaves a third of two cores idle (tests/lanes.py).
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not ray and not e2e"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from lanes import Lanes
+from xdist.remote import Producer
 
 # No test is timed: what takes long on a busy machine is no failure. pytest-timeout ends what hangs.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,6 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = os.environ.get("FUSEGPT_SHARED", "")
 KITTI = os.environ.get("FUSEGPT_DATA", "")
 OURS = ("FUSEGPT_", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS", "RAY_AUTH_")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)
 
 
 @pytest.fixture(autouse=True)
