@@ -61,9 +61,16 @@ def train(
     """Each epoch takes what `epochs_take` said; large n_embd is better, resid_pdrop above 0.45 fails."""
     settings, total = experiment.settings(), experiment.training.epochs
     folder.mkdir(parents=True, exist_ok=True)
-    epoch = _epoch_of(folder)
+    epoch = epoch_of(folder)
     if settings["model.resid_pdrop"] > 0.45:
         raise TrainingError("step 7: the loss is not a finite number")
+
+    def tell() -> None:
+        value = 100.0 / settings["model.n_embd"] + 1.0 / epoch
+        report(Report(epoch, total, epoch, total, {METRIC: value, "train/loss": value}, folder / "checkpoint"))
+
+    if epoch:
+        tell()  # as the real training: its word may have been lost with who listened
     while epoch < total:
         if _stopped(should_stop, float((cache / "epoch_s").read_text())):
             return Result({}, epoch, epoch, epoch, folder / "best", stopped=True)
@@ -71,12 +78,12 @@ def train(
         with (folder / "epochs.txt").open("a") as log:
             log.write(f"{epoch} {os.getpid()}\n")
         _keep(folder, epoch)
-        value = 100.0 / settings["model.n_embd"] + 1.0 / epoch
-        report(Report(epoch, total, epoch, total, {METRIC: value, "train/loss": value}, folder / "checkpoint"))
+        tell()
     return Result({}, epoch, epoch, epoch, folder / "best", stopped=False)
 
 
-def _epoch_of(folder: Path) -> int:
+def epoch_of(folder: Path) -> int:
+    """The epoch of the checkpoint in `folder`; 0 where there is none."""
     state = folder / "checkpoint" / "progress.json"
     return int(json.loads(state.read_text())["epoch"]) if state.exists() else 0
 

@@ -14,7 +14,7 @@ from standin import METRIC, Notes, experiment, search_of
 
 from fusegpt.experiment import Experiment
 from fusegpt.training.report import Report, Result
-from service.cluster.record import read_spent, read_trials
+from service.cluster.record import TrialRecord, read_spent, read_trials, trial_folder, write_search, write_trial
 from service.cluster.tune import search
 from service.events import Trial
 from service.settings import Settings
@@ -67,15 +67,28 @@ def test_every_algorithm_ends_each_trial_once_also_after_an_interruption(
             assert sorted(record.values) == [1, 2, 3, 4]
 
 
+def test_an_epoch_whose_word_was_lost_is_told_by_the_process_that_goes_on(module_settings: Settings) -> None:
+    asked = search_of(module_settings.runs / "lost word", asked_for("random", 1, trials=1))
+    write_search(asked)
+    write_trial(asked, TrialRecord(number=0, drawn={"model.n_embd": 64}, state="running", values={1: 3.0}))
+    standin._keep(trial_folder(asked, 0), 2)  # a checkpoint of the second epoch
+    search(asked, module_settings, [], resume=True, run_trial=standin.train)
+    (record,) = read_trials(asked)
+    assert (record.state, sorted(record.values)) == ("finished", [1, 2, 3, 4])
+
+
 def improves(
     asked: Experiment, folder: Path, cache: Path, report: Callable[[Report], None], should_stop: Callable[[], bool]
 ) -> Result:
     """A figure that falls with each epoch, faster with less dropout; what was reached is in the checkpoint."""
 
+    begun = standin.epoch_of(folder)
+
     def told(one: Report) -> None:
         state = folder / "checkpoint" / "reached.txt"
         before = float(state.read_text()) if state.exists() else 10.0
-        reached = before - (1.0 - 2 * float(asked.settings()["model.resid_pdrop"]))
+        further = 1.0 - 2 * float(asked.settings()["model.resid_pdrop"]) if one.epoch > begun else 0.0
+        reached = before - further
         state.write_text(str(reached))
         report(Report(one.epoch, one.epochs, one.step, one.steps, {METRIC: reached}, one.checkpoint))
 
