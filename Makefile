@@ -23,9 +23,10 @@ lint: $(READY)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
-# In two processes: a Ray leaves a third of two cores idle (tests/lanes.py).
+# In two processes, as a Ray leaves a third of two cores idle (tests/lanes.py); 0 runs all one after another.
+PROCESSES ?= 2
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not ray and not e2e"
