@@ -77,7 +77,7 @@ def train(
         epoch += 1
         with (folder / "epochs.txt").open("a") as log:
             log.write(f"{epoch} {os.getpid()}\n")
-        _keep(folder, epoch)
+        keep(folder, epoch)
         tell()
     return Result({}, epoch, epoch, epoch, folder / "best", stopped=False)
 
@@ -88,7 +88,7 @@ def epoch_of(folder: Path) -> int:
     return int(json.loads(state.read_text())["epoch"]) if state.exists() else 0
 
 
-def _keep(folder: Path, epoch: int) -> None:
+def keep(folder: Path, epoch: int) -> None:
     """What a real training keeps, as far as a search looks at it."""
     for name, file in (("checkpoint", "progress.json"), ("best", "metrics.json")):
         (folder / name).mkdir(exist_ok=True)

@@ -71,7 +71,7 @@ def test_an_epoch_whose_word_was_lost_is_told_by_the_process_that_goes_on(module
     asked = search_of(module_settings.runs / "lost word", asked_for("random", 1, trials=1))
     write_search(asked)
     write_trial(asked, TrialRecord(number=0, drawn={"model.n_embd": 64}, state="running", values={1: 3.0}))
-    standin._keep(trial_folder(asked, 0), 2)  # a checkpoint of the second epoch
+    standin.keep(trial_folder(asked, 0), 2)  # a checkpoint of the second epoch
     search(asked, module_settings, [], resume=True, run_trial=standin.train)
     (record,) = read_trials(asked)
     assert (record.state, sorted(record.values)) == ("finished", [1, 2, 3, 4])
